@@ -1,0 +1,3 @@
+//! From a trained float network in ONNX to a checked int8 model file, one type per stage.
+
+pub mod folded;

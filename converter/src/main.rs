@@ -1,0 +1,2 @@
+//! Converter command line.
+fn main() {}

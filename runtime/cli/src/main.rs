@@ -1,0 +1,2 @@
+//! Runs resi8 models on the device.
+fn main() {}
