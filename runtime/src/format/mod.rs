@@ -1,0 +1,76 @@
+//! The model file: `docs/format.md` in code.
+//!
+//! [`records`] holds every record with its reader and its writer side by side, [`sections`] the header and the section
+//! table, [`validate`] every check that a file must pass before it is trusted, [`write`] the assembly of a file.
+
+pub mod records;
+pub mod sections;
+pub(crate) mod validate;
+#[cfg(feature = "write")]
+pub mod write;
+
+/// First bytes of every model file. The line ends catch a copy in text mode, the first byte a 7-bit channel.
+pub const MAGIC: [u8; 8] = *b"\x89RESI8\r\n";
+
+/// Version of the format that this crate reads and writes.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// Activations start at multiples of this many bytes from the start of the arena.
+pub const TENSOR_ALIGN: usize = 64;
+
+/// The weights section starts at a multiple of this many bytes from the start of the file.
+pub const WEIGHTS_ALIGN: usize = 64;
+
+/// Most layers a model can have.
+pub const MAX_LAYERS: usize = 4096;
+
+/// Most rows and most columns of a convolution kernel or pooling window.
+pub const MAX_KERNEL: u8 = 16;
+
+/// Largest vertical and horizontal stride.
+pub const MAX_STRIDE: u8 = 16;
+
+/// Seed-to-pixels generator of the self-test: xorshift32 (Marsaglia 2003, shifts 13, 17, 5), the top byte of each state.
+#[derive(Debug, Clone)]
+pub struct SelfTestPixels(u32);
+
+impl SelfTestPixels {
+    /// Starts the sequence; `seed` is not 0.
+    #[must_use]
+    pub const fn new(seed: u32) -> Self {
+        Self(seed)
+    }
+}
+
+impl Iterator for SelfTestPixels {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        Some(self.0.to_le_bytes()[3])
+    }
+}
+
+/// Lookup table of the CRC: 16 KiB on hosts, where large files are read, 1 KiB without `std`.
+#[cfg(feature = "std")]
+type CrcTable = crc::Table<16>;
+#[cfg(not(feature = "std"))]
+type CrcTable = crc::Table<1>;
+
+/// CRC-32 as in zip and Ethernet.
+static CRC: crc::Crc<u32, CrcTable> = crc::Crc::<u32, CrcTable>::new(&crc::CRC_32_ISO_HDLC);
+
+/// CRC-32 (ISO-HDLC) of `bytes`: the checksum of the file and the hash of a layer's output.
+#[must_use]
+pub fn crc32(bytes: &[u8]) -> u32 {
+    CRC.checksum(bytes)
+}
+
+/// A CRC-32 over bytes that come in pieces.
+pub(crate) fn crc32_of_pieces(pieces: impl Iterator<Item = [u8; 4]>) -> u32 {
+    let mut digest = CRC.digest();
+    pieces.for_each(|piece| digest.update(&piece));
+    digest.finalize()
+}

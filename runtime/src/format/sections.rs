@@ -1,0 +1,191 @@
+//! The header and the section table: where everything is.
+//!
+//! ```text
+//! 0   magic          8 bytes
+//! 8   version        u16
+//! 10  section count  u16
+//! 12  file length    u32
+//! 16  CRC-32         u32, over every byte from 20 to the end
+//! 20  section table  one entry a section, in the order of `SectionKind`: kind u32, offset u32, length u32
+//! ```
+
+use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
+use super::{FORMAT_VERSION, MAGIC, WEIGHTS_ALIGN, crc32};
+use crate::error::LoadError;
+
+/// What a section holds. Every file has each of them once, in this order; the optional ones may be empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum SectionKind {
+    /// One [`GraphRecord`].
+    Graph = 1,
+    /// [`TensorRecord`]s.
+    Tensors = 2,
+    /// [`LayerRecord`]s.
+    Layers = 3,
+    /// [`ChannelRecord`]s.
+    Channels = 4,
+    /// int8 weights, aligned to [`WEIGHTS_ALIGN`].
+    Weights = 5,
+    /// One [`PreprocessRecord`].
+    Preprocess = 6,
+    /// Seed (u32), then the CRC-32 of every layer's output (u32 each).
+    SelfTest = 7,
+    /// Optional: UTF-8, one layer name a line.
+    Names = 8,
+    /// Optional: UTF-8, one class label a line.
+    Labels = 9,
+    /// Optional: UTF-8, `key: value` lines about where the model comes from.
+    Info = 10,
+}
+
+impl SectionKind {
+    /// All kinds, in file order.
+    pub const ALL: [Self; 10] = [
+        Self::Graph,
+        Self::Tensors,
+        Self::Layers,
+        Self::Channels,
+        Self::Weights,
+        Self::Preprocess,
+        Self::SelfTest,
+        Self::Names,
+        Self::Labels,
+        Self::Info,
+    ];
+
+    /// The error that names this section.
+    pub(crate) const fn error(self, problem: &'static str) -> LoadError {
+        LoadError::Section { kind: self as u32, problem }
+    }
+}
+
+/// Bytes before the section table.
+pub const HEADER_LEN: usize = 20;
+
+/// First byte that the checksum covers.
+pub const CHECKSUM_START: usize = 20;
+
+/// Bytes of one entry of the section table.
+pub const ENTRY_LEN: usize = 12;
+
+/// The file cut into its sections. The lengths are whole numbers of records; nothing else is known of the content.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sections<'m> {
+    pub(crate) graph: GraphRecord,
+    pub(crate) tensors: &'m [[u8; TensorRecord::LEN]],
+    pub(crate) layers: &'m [[u8; LayerRecord::LEN]],
+    pub(crate) channels: &'m [[u8; ChannelRecord::LEN]],
+    pub(crate) weights: &'m [i8],
+    pub(crate) preprocess: PreprocessRecord,
+    pub(crate) self_test: &'m [[u8; 4]],
+    pub(crate) names: &'m str,
+    pub(crate) labels: &'m str,
+    pub(crate) info: &'m str,
+}
+
+impl<'m> Sections<'m> {
+    /// Checks the header, the checksum and the section table.
+    pub(crate) fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
+        check_header(file)?;
+        let mut cursor = Cursor { file, index: 0, end: HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN };
+        Ok(Self {
+            graph: GraphRecord::read(cursor.one_record(SectionKind::Graph)?),
+            tensors: cursor.records(SectionKind::Tensors)?,
+            layers: cursor.records(SectionKind::Layers)?,
+            channels: cursor.records(SectionKind::Channels)?,
+            weights: bytemuck::cast_slice(cursor.aligned(SectionKind::Weights, WEIGHTS_ALIGN)?),
+            preprocess: PreprocessRecord::read(cursor.one_record(SectionKind::Preprocess)?),
+            self_test: cursor.records(SectionKind::SelfTest)?,
+            names: cursor.text(SectionKind::Names)?,
+            labels: cursor.text(SectionKind::Labels)?,
+            info: cursor.text(SectionKind::Info)?,
+        })
+    }
+}
+
+fn u32_at(file: &[u8], at: usize) -> Option<u32> {
+    file.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+fn u16_at(file: &[u8], at: usize) -> Option<u16> {
+    file.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
+}
+
+/// Magic, version, length and checksum, in this order: a file of another version may differ in all that follows.
+fn check_header(file: &[u8]) -> Result<(), LoadError> {
+    let too_short = LoadError::Length { expected: HEADER_LEN as u64, found: file.len() as u64 };
+    if !file.starts_with(&MAGIC) {
+        let cut_short = file.len() < MAGIC.len() && MAGIC.starts_with(file);
+        return Err(if cut_short { too_short } else { LoadError::Magic });
+    }
+    let version = u16_at(file, 8).ok_or(too_short)?;
+    if version != FORMAT_VERSION {
+        return Err(LoadError::Version { found: version, supported: FORMAT_VERSION });
+    }
+    let sections = u16_at(file, 10).ok_or(too_short)?;
+    let length = u32_at(file, 12).ok_or(too_short)?;
+    let stored = u32_at(file, 16).ok_or(too_short)?;
+    if u64::from(length) != file.len() as u64 {
+        return Err(LoadError::Length { expected: length.into(), found: file.len() as u64 });
+    }
+    let computed = crc32(file.get(CHECKSUM_START..).unwrap_or_default());
+    if computed != stored {
+        return Err(LoadError::Checksum { stored, computed });
+    }
+    if usize::from(sections) != SectionKind::ALL.len() {
+        return Err(SectionKind::Graph.error("the section table does not have ten entries"));
+    }
+    Ok(())
+}
+
+/// Walks the section table; `end` is where the previous section ended.
+struct Cursor<'m> {
+    file: &'m [u8],
+    index: usize,
+    end: usize,
+}
+
+impl<'m> Cursor<'m> {
+    /// The bytes of the next section, which must be of this kind, in bounds and behind the previous one.
+    fn bytes(&mut self, kind: SectionKind) -> Result<&'m [u8], LoadError> {
+        let entry = HEADER_LEN + self.index * ENTRY_LEN;
+        let field = |at| u32_at(self.file, entry + at).ok_or(kind.error("the section table is cut short"));
+        let (stored_kind, offset, length) = (field(0)?, field(4)? as usize, field(8)? as usize);
+        if stored_kind != kind as u32 {
+            return Err(kind.error("is missing or not in its place in the section table"));
+        }
+        if offset < self.end {
+            return Err(kind.error("overlaps what stands before it"));
+        }
+        self.end = offset.checked_add(length).ok_or(kind.error("ends past the file"))?;
+        self.index += 1;
+        self.file.get(offset..self.end).ok_or(kind.error("ends past the file"))
+    }
+
+    fn aligned(&mut self, kind: SectionKind, align: usize) -> Result<&'m [u8], LoadError> {
+        let bytes = self.bytes(kind)?;
+        if !(self.end - bytes.len()).is_multiple_of(align) {
+            return Err(kind.error("does not start at a multiple of 64"));
+        }
+        Ok(bytes)
+    }
+
+    fn records<const N: usize>(&mut self, kind: SectionKind) -> Result<&'m [[u8; N]], LoadError> {
+        match self.bytes(kind)?.as_chunks::<N>() {
+            (records, []) => Ok(records),
+            _ => Err(kind.error("is not a whole number of records")),
+        }
+    }
+
+    fn one_record<const N: usize>(&mut self, kind: SectionKind) -> Result<&'m [u8; N], LoadError> {
+        match self.records(kind)? {
+            [record] => Ok(record),
+            _ => Err(kind.error("does not hold exactly one record")),
+        }
+    }
+
+    fn text(&mut self, kind: SectionKind) -> Result<&'m str, LoadError> {
+        core::str::from_utf8(self.bytes(kind)?).map_err(|_| kind.error("is not UTF-8"))
+    }
+}

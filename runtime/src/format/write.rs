@@ -1,0 +1,113 @@
+//! The assembly of a model file from its records; the counterpart of [`super::sections`].
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
+use super::sections::{CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SectionKind};
+use super::{FORMAT_VERSION, MAGIC, WEIGHTS_ALIGN, crc32};
+use crate::preprocess::{ChannelOrder, Preprocess, Resize};
+
+/// The content of a model file. Nothing is checked here: [`crate::Model::parse`] judges the result.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Content {
+    /// The graph section.
+    pub graph: GraphRecord,
+    /// Tensor 0 is the input, tensor `i + 1` the output of layer `i`.
+    pub tensors: Vec<TensorRecord>,
+    /// In execution order.
+    pub layers: Vec<LayerRecord>,
+    /// All layers' channel records.
+    pub channels: Vec<ChannelRecord>,
+    /// All layers' weights.
+    pub weights: Vec<i8>,
+    /// How a picture becomes the input.
+    pub preprocess: Preprocess,
+    /// Seed of the self-test's input; not 0.
+    pub self_test_seed: u32,
+    /// CRC-32 of each layer's output on it.
+    pub self_test_hashes: Vec<u32>,
+    /// One a layer, without line breaks, or none.
+    pub names: Vec<String>,
+    /// One a class, without line breaks, or none.
+    pub labels: Vec<String>,
+    /// `key: value` lines.
+    pub info: String,
+}
+
+impl Content {
+    /// The bytes of the file, or `None` when they would exceed 4 GiB.
+    #[must_use]
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let mut file = Vec::new();
+        file.extend(MAGIC);
+        file.extend(FORMAT_VERSION.to_le_bytes());
+        file.extend(u16::try_from(SectionKind::ALL.len()).ok()?.to_le_bytes());
+        file.resize(HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN, 0);
+        for (index, kind) in SectionKind::ALL.into_iter().enumerate() {
+            self.append_section(&mut file, index, kind)?;
+        }
+        let length = u32::try_from(file.len()).ok()?;
+        put_u32(&mut file, 12, length);
+        seal(&mut file);
+        Some(file)
+    }
+
+    fn append_section(&self, file: &mut Vec<u8>, index: usize, kind: SectionKind) -> Option<()> {
+        let align = if kind == SectionKind::Weights { WEIGHTS_ALIGN } else { 4 };
+        file.resize(file.len().next_multiple_of(align), 0);
+        let offset = file.len();
+        self.append_content(file, kind);
+        let length = u32::try_from(file.len() - offset).ok()?;
+        let entry = HEADER_LEN + index * ENTRY_LEN;
+        put_u32(file, entry, kind as u32);
+        put_u32(file, entry + 4, u32::try_from(offset).ok()?);
+        put_u32(file, entry + 8, length);
+        Some(())
+    }
+
+    fn append_content(&self, file: &mut Vec<u8>, kind: SectionKind) {
+        match kind {
+            SectionKind::Graph => file.extend(self.graph.write()),
+            SectionKind::Tensors => file.extend(self.tensors.iter().flat_map(TensorRecord::write)),
+            SectionKind::Layers => file.extend(self.layers.iter().flat_map(LayerRecord::write)),
+            SectionKind::Channels => file.extend(self.channels.iter().flat_map(ChannelRecord::write)),
+            SectionKind::Weights => file.extend_from_slice(bytemuck::cast_slice(&self.weights)),
+            SectionKind::Preprocess => file.extend(to_record(&self.preprocess).write()),
+            SectionKind::SelfTest => {
+                file.extend(self.self_test_seed.to_le_bytes());
+                file.extend(self.self_test_hashes.iter().flat_map(|hash| hash.to_le_bytes()));
+            }
+            SectionKind::Names => file.extend(self.names.join("\n").bytes()),
+            SectionKind::Labels => file.extend(self.labels.join("\n").bytes()),
+            SectionKind::Info => file.extend(self.info.bytes()),
+        }
+    }
+}
+
+/// Computes the checksum of a whole file anew and stores it, as after a change by hand.
+pub fn seal(file: &mut [u8]) {
+    let checksum = crc32(file.get(CHECKSUM_START..).unwrap_or_default());
+    put_u32(file, 16, checksum);
+}
+
+fn put_u32(file: &mut [u8], at: usize, value: u32) {
+    if let Some(place) = file.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+        *place = value.to_le_bytes();
+    }
+}
+
+fn to_record(preprocess: &Preprocess) -> PreprocessRecord {
+    let (resize, resize_to) = match preprocess.resize {
+        Resize::None => (0, 0),
+        Resize::ShorterSide(pixels) => (1, pixels),
+        Resize::Stretch => (2, 0),
+    };
+    let order = match preprocess.order {
+        ChannelOrder::Gray => 0,
+        ChannelOrder::Rgb => 1,
+        ChannelOrder::Bgr => 2,
+    };
+    let Preprocess { pixel_scale, mean, std, .. } = *preprocess;
+    PreprocessRecord { order, resize, resize_to, pixel_scale, mean, std }
+}

@@ -1,0 +1,47 @@
+//! Instruction sets: their names, and which of them this CPU has.
+
+use crate::kernels::Kernels;
+
+/// An instruction set with kernels of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// Plain Rust; runs everywhere and is the reference for all others.
+    Portable,
+}
+
+impl Isa {
+    /// All instruction sets, the most capable last.
+    pub const ALL: &'static [Self] = &[Self::Portable];
+
+    /// The name that command lines and reports use.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+        }
+    }
+
+    /// The instruction set of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|isa| isa.name() == name)
+    }
+
+    /// Those that this CPU and this build have, the most capable last.
+    pub fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|isa| Kernels::for_isa(*isa).is_some())
+    }
+
+    /// The most capable one available.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::available().last().unwrap_or(Self::Portable)
+    }
+}
+
+impl core::fmt::Display for Isa {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,434 @@
+//! A model file that has been checked: from here on nothing about it can fail.
+
+use crate::arith::Multiplier;
+use crate::error::LoadError;
+use crate::format::records::{ChannelRecord, LayerRecord, TensorRecord};
+use crate::format::sections::Sections;
+use crate::format::validate;
+use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
+
+/// A validated, borrowed view of a model file. Weights and parameters are used where they are.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'m> {
+    pub(crate) sections: Sections<'m>,
+    preprocess: Preprocess,
+    file_len: usize,
+}
+
+/// A feature map, row by row, channels innermost (NHWC, batch 1).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tensor {
+    /// Its number: 0 is the input, `i + 1` the output of layer `i`.
+    pub index: usize,
+    /// Where it starts in the arena, in bytes.
+    pub offset: usize,
+    /// Rows.
+    pub h: usize,
+    /// Columns.
+    pub w: usize,
+    /// Channels.
+    pub c: usize,
+    /// Bytes of one value: 1 for activations, 4 for the logits.
+    pub element_size: usize,
+    /// Real value of one step.
+    pub scale: f32,
+    /// The stored value that stands for a real 0.
+    pub zero_point: i8,
+    /// Index of the last layer that reads it; the number of layers for the logits.
+    pub last_use: usize,
+}
+
+impl Tensor {
+    fn new(index: usize, record: &TensorRecord) -> Self {
+        Self {
+            index,
+            offset: record.offset as usize,
+            h: record.h.into(),
+            w: record.w.into(),
+            c: record.c.into(),
+            element_size: if record.element == TensorRecord::I32 { 4 } else { 1 },
+            scale: record.scale,
+            zero_point: record.zero_point,
+            last_use: record.last_use.into(),
+        }
+    }
+
+    /// Number of values.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a validated tensor is never empty")]
+    pub const fn len(&self) -> usize {
+        self.h * self.w * self.c
+    }
+
+    /// The bytes of the arena that it occupies.
+    #[must_use]
+    pub const fn range(&self) -> core::ops::Range<usize> {
+        self.offset..self.offset + self.len() * self.element_size
+    }
+}
+
+/// Kernel or pooling window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [usize; 2],
+    /// Padding: top, left, bottom, right.
+    pub pads: [usize; 4],
+}
+
+/// The parameters of a layer's output channels.
+#[derive(Debug, Clone, Copy)]
+pub struct Channels<'m>(pub(crate) &'m [[u8; ChannelRecord::LEN]]);
+
+impl<'m> Channels<'m> {
+    /// One after the other.
+    pub fn iter(&self) -> impl Iterator<Item = Channel> + use<'m> {
+        self.0.iter().map(Channel::read)
+    }
+
+    /// Number of channels.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a validated layer has channels")]
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The parameters of one output channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    /// Where the accumulator starts; the input's zero point is folded in.
+    pub bias: i32,
+    /// From accumulator to output.
+    pub multiplier: Multiplier,
+    /// Factor of the shortcut.
+    pub skip_multiplier: i32,
+}
+
+impl Channel {
+    /// Reads one record.
+    #[inline]
+    #[must_use]
+    pub fn read(record: &[u8; ChannelRecord::LEN]) -> Self {
+        let r = ChannelRecord::read(record);
+        let multiplier = Multiplier { mantissa: r.mantissa, shift: r.shift };
+        Self { bias: r.bias, multiplier, skip_multiplier: r.skip_multiplier }
+    }
+}
+
+/// A shortcut that joins in the epilogue of a convolution.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Skip {
+    /// The tensor that joins.
+    pub tensor: Tensor,
+    /// Every how many rows and columns of it are read.
+    pub stride: usize,
+    /// Output channel that its channel 0 joins.
+    pub channel: usize,
+    /// Fraction bits of the shortcut multipliers.
+    pub shift: u8,
+}
+
+/// A convolution with everything that is fused into it.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv<'m> {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// `[out][kernel row][kernel column][in]`.
+    pub weights: &'m [i8],
+    /// One per output channel.
+    pub channels: Channels<'m>,
+    /// What a padded tap reads, per channel when it is the network's input; one value for all channels otherwise.
+    pub pad: Pad,
+    /// Smallest and largest output value.
+    pub clamp: [i8; 2],
+    /// The shortcut, if one joins.
+    pub skip: Option<Skip>,
+}
+
+/// What a padded tap reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pad {
+    /// The same for all channels.
+    Uniform(i8),
+    /// Entry `c` for channel `c`.
+    PerChannel([i8; MAX_INPUT_CHANNELS]),
+}
+
+/// What a layer computes.
+#[derive(Debug, Clone, Copy)]
+pub enum Op<'m> {
+    /// Convolution, shortcut, requantization, clamp.
+    Conv(Conv<'m>),
+    /// Maximum over a window.
+    MaxPool(Window),
+    /// Mean over the map.
+    AveragePool {
+        /// Requantization of the sum, the same for all channels.
+        channel: Channel,
+        /// Left shift of the sum before it.
+        acc_shift: u8,
+        /// Smallest and largest output value.
+        clamp: [i8; 2],
+    },
+    /// The classifier: int32 logits.
+    Dense {
+        /// `[out][in]`, `in` in the order of the input tensor (row, column, channel).
+        weights: &'m [i8],
+        /// One per class.
+        channels: Channels<'m>,
+        /// Left shift of the accumulator before the requantization.
+        acc_shift: u8,
+    },
+}
+
+/// One step of the network.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'m> {
+    /// Its number, from 0.
+    pub index: usize,
+    /// What it reads.
+    pub input: Tensor,
+    /// What it writes.
+    pub output: Tensor,
+    /// What it computes.
+    pub op: Op<'m>,
+}
+
+impl Layer<'_> {
+    /// Multiply-accumulates of one run.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        match &self.op {
+            Op::Conv(conv) => {
+                let [kh, kw] = conv.window.kernel;
+                self.output.len() as u64 * (kh * kw * self.input.c) as u64
+            }
+            Op::Dense { weights, .. } => weights.len() as u64,
+            Op::MaxPool(_) | Op::AveragePool { .. } => 0,
+        }
+    }
+
+    /// Weights that it reads.
+    #[must_use]
+    pub const fn weight_count(&self) -> usize {
+        match &self.op {
+            Op::Conv(conv) => conv.weights.len(),
+            Op::Dense { weights, .. } => weights.len(),
+            Op::MaxPool(_) | Op::AveragePool { .. } => 0,
+        }
+    }
+
+    /// What the layer is called in tables.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match &self.op {
+            Op::Conv(Conv { skip: Some(_), .. }) => "conv+add",
+            Op::Conv(_) => "conv",
+            Op::MaxPool(_) => "max pool",
+            Op::AveragePool { .. } => "average pool",
+            Op::Dense { .. } => "dense",
+        }
+    }
+}
+
+impl<'m> Model<'m> {
+    /// Checks a whole file and borrows it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place. Time is bounded by the file's length and the square of its
+    /// number of layers.
+    pub fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
+        let sections = Sections::parse(file)?;
+        let preprocess = validate::validate(&sections)?;
+        Ok(Self { sections, preprocess, file_len: file.len() })
+    }
+
+    /// Number of layers.
+    #[must_use]
+    pub const fn layer_count(&self) -> usize {
+        self.sections.layers.len()
+    }
+
+    /// Layer `index`; `None` past the last one.
+    #[must_use]
+    pub fn layer(&self, index: usize) -> Option<Layer<'m>> {
+        let record = LayerRecord::read(self.sections.layers.get(index)?);
+        let (input, output) = (self.tensor(record.input.into())?, self.tensor(index + 1)?);
+        let op = match record.op {
+            LayerRecord::CONV => Op::Conv(self.conv(&record, input, output)?),
+            LayerRecord::MAX_POOL => Op::MaxPool(window(&record)),
+            LayerRecord::AVERAGE_POOL => Op::AveragePool {
+                channel: self.channels(&record, 1)?.iter().next()?,
+                acc_shift: record.acc_shift,
+                clamp: [record.low, record.high],
+            },
+            LayerRecord::DENSE => Op::Dense {
+                weights: self.weights(&record, input.len().checked_mul(output.c)?)?,
+                channels: self.channels(&record, output.c)?,
+                acc_shift: record.acc_shift,
+            },
+            _ => return None,
+        };
+        Some(Layer { index, input, output, op })
+    }
+
+    fn conv(&self, record: &LayerRecord, input: Tensor, output: Tensor) -> Option<Conv<'m>> {
+        let window = window(record);
+        let [kh, kw] = window.kernel;
+        let count = (kh * kw * input.c).checked_mul(output.c)?;
+        let skip = match record.skip {
+            LayerRecord::NO_SKIP => None,
+            index => Some(Skip {
+                tensor: self.tensor(index.into())?,
+                stride: record.skip_stride.into(),
+                channel: record.skip_channel.into(),
+                shift: record.skip_shift,
+            }),
+        };
+        let pad = match input.index {
+            0 => Pad::PerChannel(self.sections.graph.input_pad),
+            _ => Pad::Uniform(input.zero_point),
+        };
+        Some(Conv {
+            window,
+            weights: self.weights(record, count)?,
+            channels: self.channels(record, output.c)?,
+            pad,
+            clamp: [record.low, record.high],
+            skip,
+        })
+    }
+
+    fn weights(&self, record: &LayerRecord, count: usize) -> Option<&'m [i8]> {
+        self.sections.weights.get(record.weights as usize..)?.get(..count)
+    }
+
+    fn channels(&self, record: &LayerRecord, count: usize) -> Option<Channels<'m>> {
+        self.sections.channels.get(record.channels as usize..)?.get(..count).map(Channels)
+    }
+
+    /// All layers in execution order.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'m>> + use<'m> {
+        let model = *self;
+        (0..self.layer_count()).map_while(move |index| model.layer(index))
+    }
+
+    /// Tensor `index`: 0 is the input, `i + 1` the output of layer `i`; `None` past the last one.
+    #[must_use]
+    pub fn tensor(&self, index: usize) -> Option<Tensor> {
+        self.sections.tensors.get(index).map(|record| Tensor::new(index, &TensorRecord::read(record)))
+    }
+
+    /// All tensors.
+    pub fn tensors(&self) -> impl Iterator<Item = Tensor> + use<'m> {
+        let model = *self;
+        (0..=self.layer_count()).map_while(move |index| model.tensor(index))
+    }
+
+    /// The network's input.
+    #[must_use]
+    pub fn input(&self) -> Tensor {
+        self.tensor_at_validated_index(0)
+    }
+
+    /// The network's output: 1 x 1 x classes, int32.
+    #[must_use]
+    pub fn output(&self) -> Tensor {
+        self.tensor_at_validated_index(self.layer_count())
+    }
+
+    /// Validation has seen one tensor more than layers, so both ends exist.
+    fn tensor_at_validated_index(&self, index: usize) -> Tensor {
+        let bytes = self.sections.tensors.get(index).copied().unwrap_or([0; TensorRecord::LEN]);
+        Tensor::new(index, &TensorRecord::read(&bytes))
+    }
+
+    /// Bytes of the arena that hold activations.
+    #[must_use]
+    pub const fn activation_bytes(&self) -> usize {
+        self.sections.graph.activation_bytes as usize
+    }
+
+    /// Bytes of the file.
+    #[must_use]
+    pub const fn file_len(&self) -> usize {
+        self.file_len
+    }
+
+    /// Multiply-accumulates of one run.
+    #[must_use]
+    pub fn macs(&self) -> u64 {
+        self.layers().map(|layer| layer.macs()).sum()
+    }
+
+    /// Weights and biases.
+    #[must_use]
+    pub fn parameters(&self) -> u64 {
+        let of_layer = |layer: Layer<'_>| match layer.op {
+            Op::Conv(Conv { channels, .. }) | Op::Dense { channels, .. } => {
+                layer.weight_count() + channels.len()
+            }
+            Op::MaxPool(_) | Op::AveragePool { .. } => 0,
+        };
+        self.layers().map(|layer| of_layer(layer) as u64).sum()
+    }
+
+    /// How a picture becomes the input.
+    #[must_use]
+    pub const fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// What a padded tap of the input reads, per channel.
+    #[must_use]
+    pub const fn input_pad(&self) -> [i8; MAX_INPUT_CHANNELS] {
+        self.sections.graph.input_pad
+    }
+
+    /// Name of layer `index`; empty when the file has no names.
+    #[must_use]
+    pub fn layer_name(&self, index: usize) -> &'m str {
+        self.sections.names.lines().nth(index).unwrap_or_default()
+    }
+
+    /// Label of class `index`; `None` when the file has no labels.
+    #[must_use]
+    pub fn label(&self, index: usize) -> Option<&'m str> {
+        self.sections.labels.lines().nth(index)
+    }
+
+    /// The label section as it is: one label a line, or empty.
+    #[must_use]
+    pub const fn labels(&self) -> &'m str {
+        self.sections.labels
+    }
+
+    /// `key: value` lines about where the model comes from.
+    #[must_use]
+    pub const fn info(&self) -> &'m str {
+        self.sections.info
+    }
+
+    /// Seed of the self-test's input.
+    #[must_use]
+    pub fn self_test_seed(&self) -> u32 {
+        self.sections.self_test.first().map_or(1, |bytes| u32::from_le_bytes(*bytes))
+    }
+
+    /// Expected CRC-32 of the output of layer `index` on the self-test's input.
+    #[must_use]
+    pub fn self_test_hash(&self, index: usize) -> Option<u32> {
+        self.sections.self_test.get(index + 1).map(|bytes| u32::from_le_bytes(*bytes))
+    }
+}
+
+fn window(record: &LayerRecord) -> Window {
+    Window {
+        kernel: record.kernel.map(usize::from),
+        stride: record.stride.map(usize::from),
+        pads: record.pads.map(usize::from),
+    }
+}

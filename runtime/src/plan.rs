@@ -1,0 +1,99 @@
+//! The plan: which kernels run a model, and exactly how much memory that takes.
+
+use crate::Isa;
+use crate::error::PlanError;
+use crate::format::TENSOR_ALIGN;
+use crate::kernels::Kernels;
+use crate::model::{Layer, Model, Op};
+use crate::ops::conv::ConvPlan;
+
+/// A model, the kernels that run it, and the exact sizes of its buffers.
+///
+/// Nothing is stored per layer: what a layer needs is computed from its validated record when it is needed, so it
+/// cannot get out of step with the sizes here.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan<'m> {
+    model: Model<'m>,
+    kernels: &'static Kernels,
+    arena_len: usize,
+    packed_len: usize,
+}
+
+impl<'m> Plan<'m> {
+    /// Plans for an instruction set, for example [`Isa::best`].
+    ///
+    /// # Errors
+    /// The CPU or the build lacks it, or the sizes exceed the address space.
+    pub fn new(model: Model<'m>, isa: Isa) -> Result<Self, PlanError> {
+        Self::with_kernels(model, Kernels::for_isa(isa).ok_or(PlanError::IsaUnavailable(isa))?)
+    }
+
+    /// Plans for a given table of kernels.
+    ///
+    /// # Errors
+    /// The sizes exceed the address space.
+    pub fn with_kernels(model: Model<'m>, kernels: &'static Kernels) -> Result<Self, PlanError> {
+        let (mut scratch, mut packed) = (0, 0usize);
+        for layer in model.layers() {
+            let (layer_scratch, layer_packed) = layer_memory(&layer, kernels);
+            scratch = scratch.max(layer_scratch);
+            packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
+        }
+        let arena_len = scratch_start(&model, scratch).checked_add(scratch).ok_or(PlanError::TooLarge)?;
+        Ok(Self { model, kernels, arena_len, packed_len: packed })
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &Model<'m> {
+        &self.model
+    }
+
+    /// The kernels.
+    #[must_use]
+    pub const fn kernels(&self) -> &'static Kernels {
+        self.kernels
+    }
+
+    /// Bytes of the arena: activations and the largest scratch of any layer. Exact: one byte less is refused.
+    #[must_use]
+    pub const fn arena_len(&self) -> usize {
+        self.arena_len
+    }
+
+    /// Bytes of the buffer for packed weights; 0 when the kernels read them from the model in place.
+    #[must_use]
+    pub const fn packed_len(&self) -> usize {
+        self.packed_len
+    }
+
+    /// How a convolution of this model runs.
+    pub(crate) fn conv(&self, layer: &Layer<'_>) -> Option<ConvPlan> {
+        match &layer.op {
+            Op::Conv(conv) => Some(ConvPlan::new(conv, &layer.input, &layer.output, self.kernels)),
+            _ => None,
+        }
+    }
+
+    /// Where the scratch begins in the arena.
+    pub(crate) fn scratch_start(&self) -> usize {
+        scratch_start(&self.model, 1)
+    }
+}
+
+/// Scratch follows the activations at the next aligned byte; without scratch the arena ends with them.
+fn scratch_start(model: &Model<'_>, scratch: usize) -> usize {
+    let activations = model.activation_bytes();
+    if scratch == 0 { activations } else { activations.next_multiple_of(TENSOR_ALIGN) }
+}
+
+/// Bytes of scratch and of packed weights.
+fn layer_memory(layer: &Layer<'_>, kernels: &Kernels) -> (usize, usize) {
+    match &layer.op {
+        Op::Conv(conv) => {
+            let plan = ConvPlan::new(conv, &layer.input, &layer.output, kernels);
+            (plan.scratch_len, plan.packed_len)
+        }
+        Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => (0, 0),
+    }
+}

@@ -1,0 +1,295 @@
+//! A session: a plan, the caller's buffers, and runs.
+
+use crate::arith::pixel_to_activation;
+use crate::error::RunError;
+use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
+use crate::kernels::Packing;
+use crate::model::{Conv, Layer, Op};
+use crate::ops::conv::{ConvBuffers, ConvPlan};
+use crate::ops::{conv, dense, pool};
+use crate::plan::Plan;
+
+/// Alignment that the arena needs, in bytes: logits are int32.
+pub const ARENA_ALIGN: usize = 4;
+
+/// The buffers that a session works in. It writes to nothing else.
+#[derive(Debug)]
+pub struct Buffers<'b> {
+    /// At least [`Plan::arena_len`] bytes, aligned to [`ARENA_ALIGN`] (64 is best for speed on hosts).
+    pub arena: &'b mut [u8],
+    /// At least [`Plan::packed_len`] bytes; may be empty when that is 0.
+    pub packed: &'b mut [u8],
+}
+
+/// A model that is ready to run.
+#[derive(Debug)]
+pub struct Session<'m, 'b> {
+    plan: Plan<'m>,
+    arena: &'b mut [u8],
+    packed: &'b [i8],
+}
+
+/// What a layer has computed.
+#[derive(Debug, Clone, Copy)]
+pub enum Output<'a> {
+    /// An activation, NHWC.
+    Activations(&'a [i8]),
+    /// The network's output.
+    Logits(&'a [i32]),
+}
+
+impl Output<'_> {
+    /// CRC-32 of the values, int32 as little-endian bytes: the same on every CPU.
+    #[must_use]
+    pub fn hash(&self) -> u32 {
+        match self {
+            Self::Activations(values) => crc32(bytemuck::cast_slice(values)),
+            Self::Logits(values) => crc32_of_pieces(values.iter().map(|value| value.to_le_bytes())),
+        }
+    }
+}
+
+/// Looks at a run, layer by layer: profiling, dumps, hashes.
+pub trait Observer {
+    /// Called before a layer runs.
+    fn before(&mut self, layer: &Layer<'_>) {
+        let _ = layer;
+    }
+
+    /// Called with what it has computed. An error ends the run.
+    ///
+    /// # Errors
+    /// The observer's own.
+    fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError>;
+}
+
+/// Looks at nothing.
+impl Observer for () {
+    fn after(&mut self, _: &Layer<'_>, _: Output<'_>) -> Result<(), RunError> {
+        Ok(())
+    }
+}
+
+impl<'m, 'b> Session<'m, 'b> {
+    /// Takes the buffers and packs the weights if the kernels want them packed.
+    ///
+    /// # Errors
+    /// A buffer is too short, with the length needed, or not aligned.
+    pub fn new(plan: Plan<'m>, buffers: Buffers<'b>) -> Result<Self, RunError> {
+        let Buffers { arena, packed } = buffers;
+        if arena.len() < plan.arena_len() {
+            return Err(RunError::ArenaTooSmall { needed: plan.arena_len(), found: arena.len() });
+        }
+        if arena.as_ptr().align_offset(ARENA_ALIGN) != 0 {
+            return Err(RunError::Misaligned { needed: ARENA_ALIGN });
+        }
+        if packed.len() < plan.packed_len() {
+            return Err(RunError::PackedTooSmall { needed: plan.packed_len(), found: packed.len() });
+        }
+        let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
+        if let Some(packing) = plan.kernels().packing {
+            pack_weights(&plan, packing, packed)?;
+        }
+        Ok(Self { plan, arena, packed })
+    }
+
+    /// The plan.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan<'m> {
+        &self.plan
+    }
+
+    /// The input tensor: `pixel - 128`, row by row, channels innermost. A run overwrites it.
+    #[must_use]
+    pub fn input_mut(&mut self) -> &mut [i8] {
+        let range = self.plan.model().input().range();
+        bytemuck::cast_slice_mut(self.arena.get_mut(range).unwrap_or_default())
+    }
+
+    /// Sets the input from raw 8-bit pixels, height x width x channels.
+    ///
+    /// # Errors
+    /// The number of values is not that of the input.
+    pub fn set_pixels(&mut self, pixels: &[u8]) -> Result<(), RunError> {
+        let needed = self.plan.model().input().len();
+        if pixels.len() != needed {
+            return Err(RunError::InputLength { needed, found: pixels.len() });
+        }
+        self.set_input(pixels.iter().copied());
+        Ok(())
+    }
+
+    fn set_input(&mut self, pixels: impl Iterator<Item = u8>) {
+        for (value, pixel) in self.input_mut().iter_mut().zip(pixels) {
+            *value = pixel_to_activation(pixel);
+        }
+    }
+
+    /// Runs the network on raw pixels and returns its logits.
+    ///
+    /// # Errors
+    /// The number of values is not that of the input.
+    pub fn classify(&mut self, pixels: &[u8]) -> Result<&[i32], RunError> {
+        self.set_pixels(pixels)?;
+        self.run()
+    }
+
+    /// Runs the network on what the input holds and returns its logits.
+    ///
+    /// # Errors
+    /// [`RunError::Internal`], when memory was changed from outside.
+    pub fn run(&mut self) -> Result<&[i32], RunError> {
+        self.run_observed(&mut ())
+    }
+
+    /// Runs the network and shows every layer to an observer.
+    ///
+    /// # Errors
+    /// As [`Self::run`], and the observer's own.
+    pub fn run_observed(&mut self, observer: &mut impl Observer) -> Result<&[i32], RunError> {
+        let mut packed = self.packed;
+        for index in 0..self.plan.model().layer_count() {
+            let broken = RunError::Internal { layer: index };
+            let layer = self.plan.model().layer(index).ok_or(broken)?;
+            observer.before(&layer);
+            packed = self.run_layer(&layer, packed).ok_or(broken)?;
+            observer.after(&layer, self.output_of(&layer).ok_or(broken)?)?;
+        }
+        Ok(self.logits())
+    }
+
+    /// The logits of the last run, one per class, at the scale [`Self::logits_scale`]; meaningless before it.
+    #[must_use]
+    pub fn logits(&self) -> &[i32] {
+        let bytes = self.arena.get(self.plan.model().output().range()).unwrap_or_default();
+        bytemuck::try_cast_slice(bytes).unwrap_or_default()
+    }
+
+    /// Real value of one step of the logits.
+    #[must_use]
+    pub fn logits_scale(&self) -> f32 {
+        self.plan.model().output().scale
+    }
+
+    /// Runs the network on the self-test's input and compares every layer with the hashes in the model file.
+    ///
+    /// # Errors
+    /// The first layer that differs.
+    pub fn self_test(&mut self) -> Result<(), RunError> {
+        let model = *self.plan.model();
+        self.set_input(SelfTestPixels::new(model.self_test_seed()));
+        self.run_observed(&mut SelfTest { model: &model }).map(|_| ())
+    }
+
+    /// Fills the input with the self-test's pixels without running, for tools that want to see the hashes.
+    pub fn set_self_test_input(&mut self) {
+        self.set_input(SelfTestPixels::new(self.plan.model().self_test_seed()));
+    }
+
+    fn output_of(&self, layer: &Layer<'_>) -> Option<Output<'_>> {
+        let bytes = self.arena.get(layer.output.range())?;
+        match layer.op {
+            Op::Dense { .. } => bytemuck::try_cast_slice(bytes).ok().map(Output::Logits),
+            _ => Some(Output::Activations(bytemuck::cast_slice(bytes))),
+        }
+    }
+
+    /// Runs one layer; returns the packed weights of the layers after it.
+    fn run_layer<'p>(&mut self, layer: &Layer<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
+        let kernels = self.plan.kernels();
+        match &layer.op {
+            Op::Conv(conv) => {
+                let plan = self.plan.conv(layer)?;
+                let (own, rest) = packed.split_at_checked(plan.packed_len)?;
+                let weights = if kernels.packing.is_some() { own } else { conv.weights };
+                self.run_conv(layer, conv, &plan, weights)?;
+                return Some(rest);
+            }
+            Op::MaxPool(window) => {
+                let [input, output] = self.two(layer)?;
+                pool::max(kernels, window, &layer.input, &layer.output, input, output)?;
+            }
+            Op::AveragePool { channel, acc_shift, clamp } => {
+                let [input, output] = self.two(layer)?;
+                pool::average(kernels, channel, *acc_shift, *clamp, &layer.output, input, output)?;
+            }
+            Op::Dense { weights, channels, acc_shift } => {
+                let [input, output] =
+                    self.arena.get_disjoint_mut([layer.input.range(), layer.output.range()]).ok()?;
+                let logits = bytemuck::try_cast_slice_mut(output).ok()?;
+                dense::run(kernels, bytemuck::cast_slice(input), weights, *channels, *acc_shift, logits);
+            }
+        }
+        Some(packed)
+    }
+
+    /// Input and output of a layer.
+    fn two(&mut self, layer: &Layer<'_>) -> Option<[&mut [i8]; 2]> {
+        let ranges = [layer.input.range(), layer.output.range()];
+        Some(self.arena.get_disjoint_mut(ranges).ok()?.map(bytemuck::cast_slice_mut))
+    }
+
+    fn run_conv(
+        &mut self,
+        layer: &Layer<'_>,
+        conv: &Conv<'_>,
+        plan: &ConvPlan,
+        weights: &[i8],
+    ) -> Option<()> {
+        let start = self.plan.scratch_start();
+        let scratch = if plan.scratch_len == 0 { 0..0 } else { start..start + plan.scratch_len };
+        let (input, output) = (layer.input.range(), layer.output.range());
+        let separate_skip = conv.skip.map(|skip| skip.tensor.range()).filter(|skip| *skip != output);
+        let kernels = self.plan.kernels();
+        let run = |[input, output, scratch]: [&mut [u8]; 3], skip: Option<&[u8]>| {
+            let buffers = ConvBuffers {
+                input: bytemuck::cast_slice(input),
+                skip: skip.map(bytemuck::cast_slice),
+                output: bytemuck::cast_slice_mut(output),
+                scratch: bytemuck::cast_slice_mut(scratch),
+                weights,
+            };
+            conv::run(layer, conv, plan, kernels, buffers)
+        };
+        match separate_skip {
+            None => run(self.arena.get_disjoint_mut([input, output, scratch]).ok()?, None),
+            Some(skip) => {
+                let [input, output, scratch, skip] =
+                    self.arena.get_disjoint_mut([input, output, scratch, skip]).ok()?;
+                run([input, output, scratch], Some(skip))
+            }
+        }
+    }
+}
+
+/// Compares every layer with the hash in the file.
+struct SelfTest<'a> {
+    model: &'a crate::Model<'a>,
+}
+
+impl Observer for SelfTest<'_> {
+    fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
+        let expected = self.model.self_test_hash(layer.index).unwrap_or_default();
+        match output.hash() {
+            found if found == expected => Ok(()),
+            found => Err(RunError::SelfTest { layer: layer.index, expected, found }),
+        }
+    }
+}
+
+/// Packs the weights of every convolution, one panel after the other.
+fn pack_weights(plan: &Plan<'_>, packing: Packing, packed: &mut [i8]) -> Result<(), RunError> {
+    let mut rest = packed;
+    for layer in plan.model().layers() {
+        let broken = RunError::Internal { layer: layer.index };
+        let Op::Conv(conv) = &layer.op else { continue };
+        let (runs, run_len) = (conv.window.kernel[0], conv.window.kernel[1] * layer.input.c);
+        let panel_len = (packing.panel_len)(runs, run_len);
+        for weights in conv.weights.chunks(plan.kernels().nr * runs * run_len) {
+            let (panel, behind) = rest.split_at_mut_checked(panel_len).ok_or(broken)?;
+            (packing.pack)(weights, runs, run_len, panel).ok_or(broken)?;
+            rest = behind;
+        }
+    }
+    Ok(())
+}
