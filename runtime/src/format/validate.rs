@@ -90,14 +90,12 @@ fn check_layer(sections: &Sections<'_>, layer: &LayerRecord, index: usize) -> Ch
         "only a convolution can have a shortcut",
     )?;
     ensure(layer.low <= layer.high, "its smallest output is above its largest")?;
+    let skip_channels = check_skip(sections, layer, index, &output)?;
     match layer.op {
-        LayerRecord::CONV => check_conv(sections, layer, index, &input, &output),
+        LayerRecord::CONV => check_conv(sections, layer, &input, &output, skip_channels),
         LayerRecord::MAX_POOL => check_max_pool(layer, &input, &output),
         LayerRecord::AVERAGE_POOL => check_average_pool(sections, layer, &input, &output),
-        LayerRecord::DENSE => {
-            let fan_in = len(&input);
-            check_products(sections, layer, fan_in, &output, 0)
-        }
+        LayerRecord::DENSE => check_products(sections, layer, len(&input), &output, 0),
         _ => Err("its operation is unknown to this build"),
     }
 }
@@ -117,14 +115,13 @@ fn readable(sections: &Sections<'_>, tensor_index: u16, index: usize) -> Check<T
 fn check_conv(
     sections: &Sections<'_>,
     layer: &LayerRecord,
-    index: usize,
     input: &TensorRecord,
     output: &TensorRecord,
+    skip_channels: u16,
 ) -> Check {
     check_window(layer, input, output)?;
     ensure(layer.acc_shift == 0, "a convolution does not shift its accumulator")?;
     let fan_in = u64::from(layer.kernel[0]) * u64::from(layer.kernel[1]) * u64::from(input.c);
-    let skip_channels = check_skip(sections, layer, index, output)?;
     check_products(sections, layer, fan_in, output, skip_channels)
 }
 

@@ -1,0 +1,468 @@
+//! Random models, built record by record, and a naive interpreter of them written from the formulas of
+//! `docs/arithmetic.md`, without any of the runtime's own arithmetic.
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "every test file uses a part of this module")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "test data is small"
+)]
+
+use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord};
+use resi8::format::write::Content;
+use resi8::model::Tensor;
+use resi8::{
+    AlignedBuf, Buffers, ChannelOrder, Layer, Observer, Output, Plan, Preprocess, Resize, RunError, Session,
+};
+
+/// xorshift64*: enough for test data, and the same on every machine.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    fn step(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    /// In `low..=high`.
+    pub fn range(&mut self, low: i64, high: i64) -> i64 {
+        low + (self.step() % (high - low + 1) as u64) as i64
+    }
+
+    pub fn size(&mut self, low: usize, high: usize) -> usize {
+        self.range(low as i64, high as i64) as usize
+    }
+
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.size(0, choices.len() - 1)]
+    }
+
+    pub fn i8(&mut self) -> i8 {
+        self.range(-128, 127) as i8
+    }
+}
+
+/// How weights and pixels are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    Random,
+    Lowest,
+    Highest,
+    Alternating,
+}
+
+impl Values {
+    pub const ALL: [Self; 4] = [Self::Random, Self::Lowest, Self::Highest, Self::Alternating];
+
+    pub fn get(self, random: &mut Random, index: usize, lowest: i8) -> i8 {
+        match self {
+            Self::Random => random.i8().max(lowest),
+            Self::Lowest => lowest,
+            Self::Highest => 127,
+            Self::Alternating => [lowest, 127][index % 2],
+        }
+    }
+}
+
+/// A shortcut that joins a convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct SkipSpec {
+    pub tensor: usize,
+    pub stride: usize,
+    pub channel: usize,
+    pub in_place: bool,
+}
+
+/// Kernel, stride, padding.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowSpec {
+    pub kernel: [usize; 2],
+    pub stride: [usize; 2],
+    pub pads: [usize; 4],
+}
+
+impl WindowSpec {
+    pub const POINT: Self = Self { kernel: [1, 1], stride: [1, 1], pads: [0; 4] };
+    pub const SAME3: Self = Self { kernel: [3, 3], stride: [1, 1], pads: [1; 4] };
+
+    pub fn out_size(&self, h: u16, w: u16) -> [u16; 2] {
+        let [top, left, bottom, right] = self.pads;
+        let size = |size: u16, pads: usize, i: usize| {
+            ((usize::from(size) + pads - self.kernel[i]) / self.stride[i] + 1) as u16
+        };
+        [size(h, top + bottom, 0), size(w, left + right, 1)]
+    }
+}
+
+/// Builds a model layer by layer; activations do not share memory unless a shortcut is overwritten in place.
+pub struct Builder {
+    pub content: Content,
+    pub random: Random,
+    pub values: Values,
+}
+
+impl Builder {
+    pub fn new([h, w, c]: [usize; 3], values: Values, seed: u64) -> Self {
+        let order = if c == 1 { ChannelOrder::Gray } else { ChannelOrder::Rgb };
+        let mut random = Random::new(seed);
+        let input_pad = [0; 4].map(|_: i8| random.i8());
+        let input = TensorRecord {
+            offset: 0,
+            h: h as u16,
+            w: w as u16,
+            c: c as u16,
+            element: TensorRecord::I8,
+            zero_point: -128,
+            scale: 1.0,
+            last_use: 0,
+        };
+        let content = Content {
+            graph: GraphRecord { activation_bytes: (h * w * c) as u32, input_pad },
+            tensors: vec![input],
+            layers: vec![],
+            channels: vec![],
+            weights: vec![],
+            preprocess: Preprocess {
+                order,
+                resize: Resize::None,
+                pixel_scale: 1.0,
+                mean: [0.0; 4],
+                std: [1.0; 4],
+            },
+            self_test_seed: 1,
+            self_test_hashes: vec![],
+            names: vec![],
+            labels: vec![],
+            info: String::new(),
+        };
+        Self { content, random, values }
+    }
+
+    fn push(
+        &mut self,
+        mut layer: LayerRecord,
+        [h, w, c]: [u16; 3],
+        like: Option<usize>,
+        in_place: Option<usize>,
+    ) -> usize {
+        let index = self.content.layers.len() as u16;
+        self.content.tensors[usize::from(layer.input)].last_use = index;
+        if layer.skip != LayerRecord::NO_SKIP {
+            self.content.tensors[usize::from(layer.skip)].last_use = index;
+        }
+        let end = self.content.graph.activation_bytes;
+        let element = if layer.op == LayerRecord::DENSE { TensorRecord::I32 } else { TensorRecord::I8 };
+        let len =
+            u32::from(h) * u32::from(w) * u32::from(c) * if element == TensorRecord::I32 { 4 } else { 1 };
+        let offset = in_place.map_or(end.next_multiple_of(64), |tensor| self.content.tensors[tensor].offset);
+        self.content.graph.activation_bytes = end.max(offset + len);
+        let source = like.map(|tensor| self.content.tensors[tensor]);
+        let zero_point = match layer.op {
+            LayerRecord::DENSE => 0,
+            _ => source.map_or_else(|| self.random.i8(), |tensor| tensor.zero_point),
+        };
+        if layer.op == LayerRecord::CONV {
+            let bounds = [self.random.i8(), self.random.i8()];
+            let full = self.random.range(0, 1) == 0;
+            (layer.low, layer.high) =
+                if full { (-128, 127) } else { (bounds[0].min(bounds[1]), bounds[0].max(bounds[1])) };
+        }
+        let scale = source.map_or(0.5, |tensor| tensor.scale);
+        self.content.tensors.push(TensorRecord {
+            offset,
+            h,
+            w,
+            c,
+            element,
+            zero_point,
+            scale,
+            last_use: index + 1,
+        });
+        self.content.layers.push(layer);
+        self.content.tensors.len() - 1
+    }
+
+    fn layer(&self, op: u8, input: usize, window: Option<&WindowSpec>) -> LayerRecord {
+        let mut record = LayerRecord {
+            op,
+            input: input as u16,
+            skip: LayerRecord::NO_SKIP,
+            low: -128,
+            high: 127,
+            channels: self.content.channels.len() as u32,
+            weights: self.content.weights.len() as u32,
+            ..LayerRecord::default()
+        };
+        if let Some(window) = window {
+            record.kernel = window.kernel.map(|v| v as u8);
+            record.stride = window.stride.map(|v| v as u8);
+            record.pads = window.pads.map(|v| v as u8);
+        }
+        record
+    }
+
+    /// Weights and channel records for `out` channels of `fan_in` weights; `joined` channels get shortcut factors.
+    fn products(&mut self, fan_in: usize, out: usize, joined: std::ops::Range<usize>, skip_shift: u8) {
+        let spread = (fan_in as f64).sqrt() * 5000.0;
+        for channel in 0..out {
+            for index in 0..fan_in {
+                let weight = self.values.get(&mut self.random, index + channel, -127);
+                self.content.weights.push(weight);
+            }
+            let shift = (spread.log2() as i64 - 6 + self.random.range(-1, 3)).clamp(2, 30) as u8;
+            let largest_skip = (1i64 << 31) / 255 - 128;
+            let skip_range = largest_skip.min(i64::from(spread as i32) << skip_shift >> 5);
+            let skip_multiplier =
+                if joined.contains(&channel) { self.random.range(-skip_range, skip_range) as i32 } else { 0 };
+            self.content.channels.push(ChannelRecord {
+                bias: self.random.range(-(spread as i64), spread as i64) as i32,
+                mantissa: self.random.range(1 << 30, (1 << 31) - 1) as i32,
+                skip_multiplier,
+                shift,
+            });
+        }
+    }
+
+    pub fn conv(&mut self, input: usize, out_c: usize, window: WindowSpec, skip: Option<SkipSpec>) -> usize {
+        let TensorRecord { h, w, c, .. } = self.content.tensors[input];
+        let mut layer = self.layer(LayerRecord::CONV, input, Some(&window));
+        let mut joined = 0..0;
+        if let Some(skip) = skip {
+            layer.skip = skip.tensor as u16;
+            layer.skip_stride = skip.stride as u8;
+            layer.skip_channel = skip.channel as u16;
+            layer.skip_shift = self.random.range(0, 8) as u8;
+            joined = skip.channel..skip.channel + usize::from(self.content.tensors[skip.tensor].c);
+        }
+        let fan_in = window.kernel[0] * window.kernel[1] * usize::from(c);
+        self.products(fan_in, out_c, joined, layer.skip_shift);
+        let [out_h, out_w] = window.out_size(h, w);
+        let in_place = skip.filter(|skip| skip.in_place).map(|skip| skip.tensor);
+        self.push(layer, [out_h, out_w, out_c as u16], None, in_place)
+    }
+
+    pub fn max_pool(&mut self, input: usize, window: WindowSpec) -> usize {
+        let TensorRecord { h, w, c, .. } = self.content.tensors[input];
+        let layer = self.layer(LayerRecord::MAX_POOL, input, Some(&window));
+        let [out_h, out_w] = window.out_size(h, w);
+        self.push(layer, [out_h, out_w, c], Some(input), None)
+    }
+
+    pub fn average_pool(&mut self, input: usize) -> usize {
+        let TensorRecord { h, w, c, zero_point, .. } = self.content.tensors[input];
+        let count = i32::from(h) * i32::from(w);
+        let layer = LayerRecord { acc_shift: 3, ..self.layer(LayerRecord::AVERAGE_POOL, input, None) };
+        let bits = (f64::from(count) * 8.0).log2() as u8;
+        let mantissa = self.random.range(1 << 30, (1 << 31) - 1) as i32;
+        let bias = -i32::from(zero_point) * count;
+        self.content.channels.push(ChannelRecord { bias, mantissa, skip_multiplier: 0, shift: bits.max(2) });
+        self.push(layer, [1, 1, c], None, None)
+    }
+
+    pub fn dense(&mut self, input: usize, classes: usize) -> usize {
+        let TensorRecord { h, w, c, .. } = self.content.tensors[input];
+        let layer = LayerRecord { acc_shift: 4, ..self.layer(LayerRecord::DENSE, input, None) };
+        self.products(usize::from(h) * usize::from(w) * usize::from(c), classes, 0..0, 0);
+        self.push(layer, [1, 1, classes as u16], None, None)
+    }
+
+    /// The model's content, with the self-test hashes of the naive interpreter.
+    pub fn finish(mut self) -> Content {
+        let layers = self.content.layers.len();
+        self.content.tensors[layers].last_use = layers as u16;
+        let input: Vec<i8> = resi8::format::SelfTestPixels::new(1)
+            .take(naive::len(&self.content.tensors[0]))
+            .map(|pixel| (i32::from(pixel) - 128) as i8)
+            .collect();
+        let outputs = naive::run(&self.content, &input);
+        let last = outputs.len() - 1;
+        for (index, values) in outputs.iter().enumerate() {
+            let bytes: Vec<u8> = match index == last {
+                true => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+                false => values.iter().map(|&v| v as u8).collect(),
+            };
+            self.content.self_test_hashes.push(resi8::format::crc32(&bytes));
+        }
+        self.content
+    }
+}
+
+/// A small residual network with every kind of layer and shortcut; `c` input channels (1 or 3).
+pub fn network(seed: u64, values: Values) -> Content {
+    let mut shape = Random::new(seed ^ 0x5eed);
+    let c = shape.pick(&[1, 3]);
+    let (h, w) = (shape.size(9, 14), shape.size(9, 14));
+    let mut b = Builder::new([h, w, c], values, seed);
+    let width = shape.size(1, 9);
+    let stem = b.conv(0, width, WindowSpec { kernel: [7, 7], stride: [1, 1], pads: [3, 3, 3, 3] }, None);
+    let pooled = b.max_pool(stem, WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 0, 1] });
+    let inner = b.conv(pooled, width + 1, WindowSpec::SAME3, None);
+    let in_place = SkipSpec { tensor: pooled, stride: 1, channel: 0, in_place: true };
+    let block = b.conv(inner, width, WindowSpec::SAME3, Some(in_place));
+    let half = WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 1, 1] };
+    let inner = b.conv(block, 2 * width, half, None);
+    let option_a = SkipSpec { tensor: block, stride: 2, channel: width / 2, in_place: false };
+    let block = b.conv(inner, 2 * width, WindowSpec::SAME3, Some(option_a));
+    let asymmetric = WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [0, 0, 1, 1] };
+    let projection = b.conv(block, 5, asymmetric, None);
+    let inner = b.conv(block, 3, WindowSpec::POINT, None);
+    let inner = b.conv(inner, 6, asymmetric, None);
+    let apart = SkipSpec { tensor: projection, stride: 1, channel: 0, in_place: false };
+    let block = b.conv(inner, 5, WindowSpec::POINT, Some(apart));
+    let pooled = b.average_pool(block);
+    b.dense(pooled, 7);
+    b.finish()
+}
+
+/// Everything from the formulas, one value at a time.
+pub mod naive {
+    use super::{ChannelRecord, Content, LayerRecord, TensorRecord};
+
+    pub fn len(tensor: &TensorRecord) -> usize {
+        usize::from(tensor.h) * usize::from(tensor.w) * usize::from(tensor.c)
+    }
+
+    /// `floor((acc * M + 2^(t-1)) / 2^t)`.
+    pub fn rescale(acc: i64, mantissa: i32, shift: u8) -> i64 {
+        let divisor = 1i128 << (31 + shift);
+        let product = i128::from(acc) * i128::from(mantissa) + divisor / 2;
+        product.div_euclid(divisor) as i64
+    }
+
+    fn skip_term(q: i64, zero: i64, factor: i32, shift: u8) -> i64 {
+        let divisor = 1i64 << shift;
+        ((q - zero) * i64::from(factor) + divisor / 2).div_euclid(divisor)
+    }
+
+    /// The output of every layer.
+    pub fn run(content: &Content, input: &[i8]) -> Vec<Vec<i32>> {
+        let mut tensors: Vec<Vec<i32>> = vec![input.iter().map(|&v| v.into()).collect()];
+        for (index, layer) in content.layers.iter().enumerate() {
+            let output = &content.tensors[index + 1];
+            let mut values = Vec::new();
+            for y in 0..usize::from(output.h) {
+                for x in 0..usize::from(output.w) {
+                    for c in 0..usize::from(output.c) {
+                        values.push(value(content, layer, output, &tensors, [y, x, c]));
+                    }
+                }
+            }
+            tensors.push(values);
+        }
+        tensors.remove(0);
+        tensors
+    }
+
+    fn at(record: &TensorRecord, values: &[i32], y: i64, x: i64, c: usize) -> Option<i64> {
+        let inside = (0..i64::from(record.h)).contains(&y) && (0..i64::from(record.w)).contains(&x);
+        inside.then(|| {
+            values[(y as usize * usize::from(record.w) + x as usize) * usize::from(record.c) + c].into()
+        })
+    }
+
+    fn value(
+        content: &Content,
+        layer: &LayerRecord,
+        output: &TensorRecord,
+        tensors: &[Vec<i32>],
+        [y, x, c]: [usize; 3],
+    ) -> i32 {
+        let source = usize::from(layer.input);
+        let (input, values) = (&content.tensors[source], &tensors[source]);
+        let [kernel_h, kernel_w] = layer.kernel.map(i64::from);
+        let top = y as i64 * i64::from(layer.stride[0]) - i64::from(layer.pads[0]);
+        let left = x as i64 * i64::from(layer.stride[1]) - i64::from(layer.pads[1]);
+        let channel = |index: usize| -> &ChannelRecord { &content.channels[layer.channels as usize + index] };
+        let requantize = |acc: i64, p: &ChannelRecord| {
+            let value = rescale(acc << layer.acc_shift, p.mantissa, p.shift) + i64::from(output.zero_point);
+            value.clamp(layer.low.into(), layer.high.into()) as i32
+        };
+        match layer.op {
+            LayerRecord::CONV => {
+                let mut acc = i64::from(channel(c).bias);
+                let mut weights = content.weights[layer.weights as usize..]
+                    [c * (kernel_h * kernel_w) as usize * usize::from(input.c)..]
+                    .iter();
+                for ky in 0..kernel_h {
+                    for kx in 0..kernel_w {
+                        for ic in 0..usize::from(input.c) {
+                            let pad =
+                                if source == 0 { content.graph.input_pad[ic] } else { input.zero_point };
+                            let q = at(input, values, top + ky, left + kx, ic).unwrap_or(pad.into());
+                            acc += q * i64::from(*weights.next().unwrap());
+                        }
+                    }
+                }
+                if layer.skip != LayerRecord::NO_SKIP {
+                    let skip = &content.tensors[usize::from(layer.skip)];
+                    let own = c as i64 - i64::from(layer.skip_channel);
+                    if (0..i64::from(skip.c)).contains(&own) {
+                        let stride = i64::from(layer.skip_stride);
+                        let (y, x) = (y as i64 * stride, x as i64 * stride);
+                        let q = at(skip, &tensors[usize::from(layer.skip)], y, x, own as usize).unwrap();
+                        acc += skip_term(
+                            q,
+                            skip.zero_point.into(),
+                            channel(c).skip_multiplier,
+                            layer.skip_shift,
+                        );
+                    }
+                }
+                requantize(acc, channel(c))
+            }
+            LayerRecord::MAX_POOL => {
+                let window = (0..kernel_h).flat_map(|ky| (0..kernel_w).map(move |kx| (ky, kx)));
+                window.filter_map(|(ky, kx)| at(input, values, top + ky, left + kx, c)).max().unwrap() as i32
+            }
+            LayerRecord::AVERAGE_POOL => {
+                let sum: i64 = values.iter().skip(c).step_by(input.c.into()).map(|&v| i64::from(v)).sum();
+                requantize(i64::from(channel(0).bias) + sum, channel(0))
+            }
+            _ => {
+                let weights = &content.weights[layer.weights as usize + c * values.len()..];
+                let sum: i64 = values.iter().zip(weights).map(|(&v, &w)| i64::from(v) * i64::from(w)).sum();
+                let acc = (i64::from(channel(c).bias) + sum) << layer.acc_shift;
+                rescale(acc, channel(c).mantissa, channel(c).shift) as i32
+            }
+        }
+    }
+}
+
+/// Collects every layer's output.
+#[derive(Default)]
+pub struct Outputs(pub Vec<Vec<i32>>);
+
+impl Observer for Outputs {
+    fn after(&mut self, _: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
+        self.0.push(match output {
+            Output::Activations(values) => values.iter().map(|&v| v.into()).collect(),
+            Output::Logits(values) => values.to_vec(),
+        });
+        Ok(())
+    }
+}
+
+/// Runs a plan on `input` in buffers that were filled with `canary`, of exactly the size that the plan names.
+pub fn run(plan: &Plan<'_>, input: &[i8], canary: u8) -> Vec<Vec<i32>> {
+    let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len()), AlignedBuf::new(plan.packed_len()));
+    arena.as_mut().fill(canary);
+    packed.as_mut().fill(canary);
+    let mut session =
+        Session::new(*plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() }).unwrap();
+    session.input_mut().copy_from_slice(input);
+    let mut outputs = Outputs::default();
+    session.run_observed(&mut outputs).unwrap();
+    outputs.0
+}
+
+pub fn input_of(tensor: &Tensor, values: Values, seed: u64) -> Vec<i8> {
+    let mut random = Random::new(seed);
+    (0..tensor.len()).map(|index| values.get(&mut random, index, -128)).collect()
+}

@@ -1,0 +1,189 @@
+//! Damaged files: truncated at every length, changed in every byte, with and without a checksum that fits, give an
+//! error or a model that runs. Nothing panics and nothing leaves its buffers (the runtime has no unsafe code here).
+
+mod common;
+
+use common::{Builder, SkipSpec, Values, WindowSpec, network};
+use resi8::format::write::{Content, seal};
+use resi8::{AlignedBuf, Buffers, Isa, LoadError, Model, Plan, Session};
+
+/// The smallest model with every kind of record.
+fn tiny() -> Content {
+    let mut b = Builder::new([4, 5, 3], Values::Random, 5);
+    let stem = b.conv(0, 3, WindowSpec::SAME3, None);
+    let pooled = b.max_pool(stem, WindowSpec { kernel: [2, 2], stride: [2, 2], pads: [0; 4] });
+    let inner = b.conv(pooled, 2, WindowSpec::POINT, None);
+    let skip = SkipSpec { tensor: pooled, stride: 1, channel: 0, in_place: true };
+    let block = b.conv(inner, 3, WindowSpec::SAME3, Some(skip));
+    let mean = b.average_pool(block);
+    b.dense(mean, 3);
+    let mut content = b.finish();
+    content.names = ["stem", "pool", "inner", "block", "mean", "fc"].map(String::from).to_vec();
+    content.labels = ["cat", "dog", "frog"].map(String::from).to_vec();
+    content.info = "source: a test".into();
+    content
+}
+
+/// Parses and, when the file is accepted and its arena is of a sane size, runs it.
+fn try_everything(file: &[u8]) -> Result<(), LoadError> {
+    let model = Model::parse(file)?;
+    let names: usize = (0..model.layer_count()).map(|layer| model.layer_name(layer).len()).sum();
+    let labels: usize = (0..model.output().c).filter_map(|class| model.label(class)).map(str::len).sum();
+    assert!(names + labels <= file.len());
+    assert_eq!(model.layers().count(), model.layer_count());
+    assert_eq!(model.tensors().count(), model.layer_count() + 1);
+    let Ok(plan) = Plan::new(model, Isa::Portable) else { return Ok(()) };
+    if plan.arena_len() < 1 << 20 && model.macs() < 1 << 22 {
+        let mut arena = AlignedBuf::new(plan.arena_len());
+        let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: &mut [] }).unwrap();
+        session.set_self_test_input();
+        session.run().unwrap();
+    }
+    Ok(())
+}
+
+#[test]
+fn truncated_at_every_length() {
+    let file = tiny().to_bytes().unwrap();
+    assert_eq!(try_everything(&file), Ok(()));
+    for length in 0..file.len() {
+        let error = try_everything(&file[..length]).unwrap_err();
+        assert!(matches!(error, LoadError::Length { .. }), "{length} bytes: {error}");
+        let mut resealed = file[..length].to_vec();
+        if length >= 20 {
+            resealed[12..16].copy_from_slice(&u32::try_from(length).unwrap().to_le_bytes());
+            seal(&mut resealed);
+        }
+        assert!(try_everything(&resealed).is_err(), "{length} bytes, sealed again");
+    }
+}
+
+#[test]
+fn any_changed_byte_is_noticed() {
+    let file = tiny().to_bytes().unwrap();
+    for at in 0..file.len() {
+        for bit in 0..8 {
+            let mut changed = file.clone();
+            changed[at] ^= 1 << bit;
+            assert!(try_everything(&changed).is_err(), "byte {at}, bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn any_changed_byte_with_a_checksum_that_fits() {
+    let file = tiny().to_bytes().unwrap();
+    let (mut accepted, mut refused) = (0, 0);
+    for at in 0..file.len() {
+        for value in [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 1, file[at] ^ 0x80, file[at].wrapping_add(1)] {
+            let mut changed = file.clone();
+            changed[at] = value;
+            seal(&mut changed);
+            match try_everything(&changed) {
+                Ok(()) => accepted += 1,
+                Err(_) => refused += 1,
+            }
+        }
+    }
+    println!("{accepted} changed files were still models and ran, {refused} were refused");
+    assert!(accepted > 0 && refused > 0);
+}
+
+#[test]
+fn several_changed_bytes_with_a_checksum_that_fits() {
+    let files = [tiny(), network(2, Values::Random)].map(|content| content.to_bytes().unwrap());
+    let mut random = common::Random::new(11);
+    for round in 0..200_000 {
+        let mut changed = files[round % 2].clone();
+        // Aim at the header, the section table and the records: weights are almost always fine.
+        for _ in 0..random.size(1, 4) {
+            let at = random.size(0, changed.len().min(700) - 1);
+            changed[at] = random.i8().cast_unsigned();
+        }
+        seal(&mut changed);
+        let _ = try_everything(&changed);
+    }
+}
+
+/// Each change breaks one rule; the error names its place.
+#[test]
+fn each_rule_is_checked() {
+    type Change = fn(&mut Content);
+    let cases: &[(&str, Change)] = &[
+        ("tensor 1: does not start at a multiple of 64", |c| c.tensors[1].offset += 4),
+        ("tensor 1: ends past the activations", |c| c.tensors[1].offset = 1 << 20),
+        ("tensor 2: has no values", |c| c.tensors[2].c = 0),
+        ("tensor 2: its scale is not a positive number", |c| c.tensors[2].scale = f32::NAN),
+        ("tensor 2: its last use is not a layer that could read it", |c| c.tensors[2].last_use = 6),
+        ("tensor 2: only the last tensor may hold int32 values", |c| c.tensors[2].element = 1),
+        ("tensor 6: the logits must outlive the run", |c| c.tensors[6].last_use = 5),
+        ("layer 0: its operation is unknown to this build", |c| c.layers[0].op = 9),
+        ("layer 0: reads a tensor that is written later", |c| c.layers[0].input = 1),
+        ("layer 2: reads a tensor after its last use", |c| c.layers[2].input = 1),
+        ("layer 3: reads a tensor after its last use", |c| c.tensors[2].last_use = 2),
+        ("layer 0: its kernel must have 1 to 16 rows and columns", |c| c.layers[0].kernel[0] = 0),
+        ("layer 0: its stride must be 1 to 16", |c| c.layers[0].stride[1] = 0),
+        ("layer 0: its padding must be smaller than its kernel", |c| c.layers[0].pads[0] = 3),
+        ("layer 0: its output has the wrong size", |c| c.tensors[1].w = 4),
+        ("layer 0: its smallest output is above its largest", |c| {
+            (c.layers[0].low, c.layers[0].high) = (1, 0)
+        }),
+        ("layer 0: its weights are not in the file", |c| c.layers[0].weights = 1 << 30),
+        ("layer 0: its channel records are not in the file", |c| c.layers[0].channels = 1 << 30),
+        ("layer 0: a weight is -128", |c| c.weights[5] = -128),
+        ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = i32::MIN),
+        ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = (1 << 30) - 3000),
+        ("layer 0: a multiplier's mantissa is not in [2^30, 2^31)", |c| c.channels[1].mantissa = 1 << 29),
+        ("layer 0: a multiplier's shift is not in [2, 30]", |c| c.channels[1].shift = 1),
+        ("layer 0: a multiplier's shift is not in [2, 30]", |c| c.channels[1].shift = 31),
+        ("layer 0: a channel without a shortcut has a shortcut multiplier", |c| {
+            c.channels[1].skip_multiplier = 1
+        }),
+        ("layer 0: has shortcut fields but no shortcut", |c| c.layers[0].skip_stride = 1),
+        ("layer 0: a convolution does not shift its accumulator", |c| c.layers[0].acc_shift = 1),
+        ("layer 1: a max pooling keeps scale and zero point", |c| c.tensors[2].scale *= 2.0),
+        ("layer 1: only a convolution can have a shortcut", |c| c.layers[1].skip = 0),
+        ("layer 3: its shortcut has more than 8 fraction bits", |c| c.layers[3].skip_shift = 9),
+        ("layer 3: its shortcut's stride must be 1 to 16", |c| c.layers[3].skip_stride = 0),
+        ("layer 3: its shortcut has the wrong size", |c| c.layers[3].skip_stride = 2),
+        ("layer 3: its shortcut has too many channels", |c| c.layers[3].skip_channel = 1),
+        ("layer 3: a shortcut multiplier can wrap", |c| c.channels[6].skip_multiplier = 1 << 24),
+        ("layer 4: an accumulator can wrap", |c| c.layers[4].acc_shift = 25),
+        ("layer 5: an accumulator can wrap", |c| c.layers[5].acc_shift = 29),
+        ("tensor 0: has other channels than the preprocessing", |c| {
+            c.preprocess.order = resi8::ChannelOrder::Gray
+        }),
+        ("tensor 0: the input must be raw pixels: scale 1, zero point -128", |c| c.tensors[0].zero_point = 0),
+        ("section 6: a mean is not a number", |c| c.preprocess.mean[1] = f32::INFINITY),
+        ("section 6: a standard deviation is not a positive number", |c| c.preprocess.std[1] = 0.0),
+        ("section 7: there must be a seed and one hash a layer", |c| drop(c.self_test_hashes.pop())),
+        ("section 7: the seed must not be 0", |c| c.self_test_seed = 0),
+        ("section 8: does not hold one name a layer", |c| drop(c.names.pop())),
+        ("section 9: does not hold one label a class", |c| drop(c.labels.pop())),
+        ("section 2: there must be one tensor more than layers", |c| drop(c.tensors.pop())),
+        ("tensor 3: shares memory with a tensor that is still in use", |c| {
+            c.tensors[3].offset = c.tensors[2].offset
+        }),
+        ("tensor 4: shares memory with a tensor that is still in use", |c| {
+            c.tensors[4].offset = c.tensors[3].offset
+        }),
+    ];
+    let mut wrong = Vec::new();
+    for (expected, change) in cases {
+        let mut content = tiny();
+        change(&mut content);
+        let found = Model::parse(&content.to_bytes().unwrap())
+            .map_or_else(|error| error.to_string(), |_| "accepted".into());
+        if found != *expected {
+            wrong.push(format!("expected `{expected}`, found `{found}`"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn another_version_is_refused_by_name() {
+    let mut file = tiny().to_bytes().unwrap();
+    file[8] = 7;
+    assert_eq!(Model::parse(&file).unwrap_err(), LoadError::Version { found: 7, supported: 1 });
+}

@@ -1,0 +1,94 @@
+//! The portable kernels and all drivers against a naive interpreter of the formulas, layer by layer, by `==`.
+
+mod common;
+
+use common::{Builder, Random, SkipSpec, Values, WindowSpec, input_of, naive, network, run};
+use resi8::format::write::Content;
+use resi8::{Isa, Model, Plan};
+
+fn check(content: &Content, what: &str) {
+    let file = content.to_bytes().unwrap();
+    let model = Model::parse(&file).unwrap_or_else(|error| panic!("{what}: {error}"));
+    for values in Values::ALL {
+        let input = input_of(&model.input(), values, 7);
+        let expected = naive::run(content, &input);
+        for isa in Isa::available() {
+            let plan = Plan::new(model, isa).unwrap();
+            for canary in [0x00, 0x55, 0xff] {
+                let found = run(&plan, &input, canary);
+                for (layer, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                    assert!(found == expected, "{what}, {isa}, {values:?} input: layer {layer} differs");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn networks_with_every_layer_and_shortcut() {
+    for seed in 0..40 {
+        for values in Values::ALL {
+            check(&network(seed, values), &format!("network {seed}, {values:?} weights"));
+        }
+    }
+}
+
+#[test]
+fn convolution_shapes() {
+    let mut random = Random::new(1);
+    for case in 0..300 {
+        let kernel = random.pick(&[[1, 1], [3, 3], [7, 7], [1, 3], [5, 2], [2, 2]]);
+        let [kh, kw] = kernel;
+        let stride = [random.size(1, 3), random.size(1, 3)];
+        let pads =
+            [random.size(0, kh - 1), random.size(0, kw - 1), random.size(0, kh - 1), random.size(0, kw - 1)];
+        let window = WindowSpec { kernel, stride, pads };
+        let size = [random.size(kh.max(2), 11), random.size(kw.max(2), 11), random.pick(&[1, 3])];
+        let values = random.pick(&Values::ALL);
+        let mut b = Builder::new(size, values, case);
+        let (middle, out) = (random.size(1, 19), random.size(1, 19));
+        let first = b.conv(0, middle, WindowSpec::POINT, None);
+        let second = b.conv(first, out, window, None);
+        let classes = random.size(1, 11);
+        b.dense(second, classes);
+        check(
+            &b.finish(),
+            &format!("case {case}: {size:?} {middle} -> {out}, {window:?}, {values:?} weights"),
+        );
+    }
+}
+
+#[test]
+fn shortcuts_of_1x1_convolutions() {
+    let mut random = Random::new(2);
+    for case in 0..100 {
+        let (stride, in_place) = random.pick(&[(1, true), (1, false), (2, false), (3, false)]);
+        let size = [random.size(3, 9), random.size(3, 9), 3];
+        let mut b = Builder::new(size, random.pick(&Values::ALL), case);
+        let channels = random.size(1, 9);
+        let extra = if in_place { 0 } else { random.size(0, 5) };
+        let skip = b.conv(0, channels, WindowSpec::SAME3, None);
+        let reduce = WindowSpec { kernel: [1, 1], stride: [stride, stride], pads: [0; 4] };
+        let inner = b.conv(skip, 4, reduce, None);
+        let spec = SkipSpec { tensor: skip, stride, channel: random.size(0, extra), in_place };
+        let joined = b.conv(inner, channels + extra, WindowSpec::POINT, Some(spec));
+        b.dense(joined, 3);
+        check(&b.finish(), &format!("case {case}: stride {stride}, in place {in_place}"));
+    }
+}
+
+#[test]
+fn self_test_passes_and_names_the_layer_that_differs() {
+    let mut content = network(3, Values::Random);
+    let run = |content: &Content| {
+        let file = content.to_bytes().unwrap();
+        let plan = Plan::new(Model::parse(&file).unwrap(), Isa::best()).unwrap();
+        let (mut arena, mut packed) =
+            (resi8::AlignedBuf::new(plan.arena_len()), resi8::AlignedBuf::new(plan.packed_len()));
+        let buffers = resi8::Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
+        resi8::Session::new(plan, buffers).unwrap().self_test()
+    };
+    assert_eq!(run(&content), Ok(()));
+    content.self_test_hashes[4] ^= 1;
+    assert!(matches!(run(&content), Err(resi8::RunError::SelfTest { layer: 4, .. })));
+}
