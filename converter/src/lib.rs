@@ -1,3 +1,18 @@
-//! From a trained float network in ONNX to a checked int8 model file, one type per stage.
+//! From a trained float network in ONNX to a checked int8 model file, one type per stage:
+//!
+//! ```text
+//! ONNX file -> OnnxModel -> Ir -> Folded -> Calibration -> Quantized -> MemoryPlan -> bytes
+//! ```
 
+pub mod calibrate;
+pub mod emit;
+pub mod float;
+pub mod fold;
 pub mod folded;
+pub mod ir;
+pub mod measure;
+pub mod memory;
+pub mod onnx;
+pub mod parallel;
+pub mod quantize;
+pub mod synthetic;
