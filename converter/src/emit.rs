@@ -2,7 +2,9 @@
 
 use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord};
 use resi8::format::write::Content;
-use resi8::{AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, Plan, Preprocess, RunError, Session};
+use resi8::{
+    AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, Plan, Preprocess, RunError, Session,
+};
 use thiserror::Error;
 
 use crate::memory::MemoryPlan;
@@ -76,7 +78,8 @@ fn self_test_hashes(model: &Model<'_>) -> Result<Vec<u32>, EmitError> {
 
 /// Converts a number to a field of the format, naming what was too large.
 fn fit<T: TryFrom<usize>>(value: usize, what: &str) -> Result<T, EmitError> {
-    T::try_from(value).map_err(|_| EmitError::TooLarge(format!("{what} is {value}, which the format cannot hold")))
+    T::try_from(value)
+        .map_err(|_| EmitError::TooLarge(format!("{what} is {value}, which the format cannot hold")))
 }
 
 fn content(network: &Quantized, plan: &MemoryPlan, extras: &Extras) -> Result<Content, EmitError> {

@@ -5,6 +5,7 @@
 //! ```
 
 pub mod calibrate;
+pub mod convert;
 pub mod emit;
 pub mod float;
 pub mod fold;
@@ -15,4 +16,5 @@ pub mod memory;
 pub mod onnx;
 pub mod parallel;
 pub mod quantize;
+pub mod report;
 pub mod synthetic;

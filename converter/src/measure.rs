@@ -21,7 +21,8 @@ pub struct Pixels {
 /// The float network's input for raw pixels: normalised, channels x height x width.
 #[must_use]
 pub fn to_float(pixels: &[u8], channels: usize, preprocess: &Preprocess) -> Vec<f32> {
-    let of_channel = |c: usize| pixels.iter().skip(c).step_by(channels).map(move |&p| preprocess.normalize(c, p));
+    let of_channel =
+        |c: usize| pixels.iter().skip(c).step_by(channels).map(move |&p| preprocess.normalize(c, p));
     (0..channels).flat_map(of_channel).collect()
 }
 
@@ -137,8 +138,8 @@ impl Measurement {
 
 /// Runs both networks on every sample.
 ///
-/// A `float` network with one exposed tensor per tensor of the model (see [`FloatModel::for_folded`]) gives figures
-/// for every layer; one without gives the end of the network only. `sample` fetches one by its index; `progress` is
+/// A `float` network that exposes every tensor of the model (see [`FloatModel::for_folded`]) gives figures for every
+/// layer; one that exposes the logits only gives the end of the network. `sample` fetches one by its index; `progress` is
 /// called after each. The result does not depend on `threads`.
 ///
 /// # Errors
@@ -172,15 +173,25 @@ pub fn measure(
     Ok(total)
 }
 
-/// Compares one run with the float tensors: one per tensor of the model or none, and the logits last.
-fn measure_one(session: &mut Session<'_, '_>, expected: &[Vec<f32>], label: Option<u32>) -> Result<Measurement> {
-    let (float_logits, tensors) = expected.split_last().context("the float network has no output")?;
-    let mut compare = Compare { expected: tensors.get(1..).unwrap_or_default(), errors: Vec::new() };
+/// Compares one run with the float tensors: the logits alone, or one per tensor of the model; then, last, the graph's
+/// own output, which may be a softmax and is not looked at.
+fn measure_one(
+    session: &mut Session<'_, '_>,
+    expected: &[Vec<f32>],
+    label: Option<u32>,
+) -> Result<Measurement> {
+    let [tensors @ .., float_logits, _] = expected else {
+        anyhow::bail!("the float network exposes no logits")
+    };
+    let outputs = if tensors.is_empty() { &[][..] } else { &expected[1..] };
+    let mut compare = Compare { expected: outputs, errors: Vec::new() };
     let scale = session.logits_scale();
     let logits = session.run_observed(&mut compare)?;
     let steps = Steps { scale: scale.into(), zero_point: 0, low: -2f64.powi(31), high: 2f64.powi(31) };
     let shape = Shape { h: 1, w: 1, c: logits.len() };
-    let best = |classes: &[usize], k: usize| u64::from(classes.iter().take(k).any(|&c| Some(c) == label.map(|l| l as usize)));
+    let best = |classes: &[usize], k: usize| {
+        u64::from(classes.iter().take(k).any(|&c| Some(c) == label.map(|l| l as usize)))
+    };
     let (int8_best, float_best) = (best_five(logits), best_five(float_logits));
     Ok(Measurement {
         total: 1,

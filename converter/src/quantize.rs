@@ -240,14 +240,16 @@ fn quantize_conv(
     if let Some(skip) = scales.skip {
         scales.skip_shift = skip_shift(&rows, scales.input, skip);
     }
-    let joined = conv.skip.map_or(0..0, |skip| {
-        skip.channel_offset..skip.channel_offset + tensors[skip.tensor.0].shape.c
-    });
-    let (mut weights, mut channels) = (Vec::with_capacity(conv.weights.len()), Vec::with_capacity(rows.len()));
+    let joined = conv
+        .skip
+        .map_or(0..0, |skip| skip.channel_offset..skip.channel_offset + tensors[skip.tensor.0].shape.c);
+    let (mut weights, mut channels) =
+        (Vec::with_capacity(conv.weights.len()), Vec::with_capacity(rows.len()));
     for (index, (row, bias)) in rows.iter().zip(&conv.bias).enumerate() {
         let skip = scales.skip.filter(|_| joined.contains(&index));
-        let (row, channel) = quantize_channel(row, *bias, &Scales { skip, ..scales })
-            .map_err(|scale| QuantizeError::Channel { layer: layer.name.clone(), channel: index, bias: *bias, scale })?;
+        let (row, channel) = quantize_channel(row, *bias, &Scales { skip, ..scales }).map_err(|scale| {
+            QuantizeError::Channel { layer: layer.name.clone(), channel: index, bias: *bias, scale }
+        })?;
         weights.extend(row);
         channels.push(channel);
     }
@@ -289,7 +291,8 @@ fn widen_output(output: &mut QuantizedTensor, accumulator_step: f64) {
 
 /// Most fraction bits with which every channel's shortcut multiplier fits without coarsening its weights.
 fn skip_shift(rows: &[Vec<f64>], input_scale: f64, skip_scale: f64) -> u8 {
-    let smallest = rows.iter().map(|row| natural_scale(row)).filter(|s| *s > 0.0).fold(f64::INFINITY, f64::min);
+    let smallest =
+        rows.iter().map(|row| natural_scale(row)).filter(|s| *s > 0.0).fold(f64::INFINITY, f64::min);
     let ratio = skip_scale / (input_scale * smallest);
     (MIN_SKIP_SHIFT..=MAX_SKIP_SHIFT)
         .rev()

@@ -1,2 +1,60 @@
-//! Runs resi8 models on the device.
-fn main() {}
+//! `resi8-run`: the on-device command line.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use resi8_run::{bench, info, profile, run, selftest};
+
+/// Runs int8 models made by `resi8 convert`
+#[derive(Debug, Parser)]
+#[command(name = "resi8-run", version, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  resi8-run run model.r8 cat.jpg dog.png      classes and probabilities
+  resi8-run bench model.r8 --json             latency, for a script
+  resi8-run profile model.r8                  time per layer
+  resi8-run selftest model.r8                 same results as at conversion?
+  resi8-run info model.r8                     sizes, preprocessing, instruction sets
+
+Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong arguments.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Classify pictures
+    #[command(after_help = "Example: resi8-run run model.r8 photos/*.jpg --top 3")]
+    Run(run::RunArgs),
+    /// Time whole runs
+    #[command(after_help = "Example: resi8-run bench model.r8 --runs 200 --json")]
+    Bench(bench::BenchArgs),
+    /// Time every layer
+    #[command(after_help = "Example: resi8-run profile model.r8")]
+    Profile(profile::ProfileArgs),
+    /// Compare every layer with the results stored at conversion
+    #[command(after_help = "Example: resi8-run selftest model.r8")]
+    Selftest(selftest::SelfTestArgs),
+    /// Describe this machine and a model
+    #[command(after_help = "Example: resi8-run info model.r8 --json")]
+    Info(info::InfoArgs),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::bench(&args),
+        Command::Profile(args) => profile::profile(&args),
+        Command::Selftest(args) => selftest::selftest(&args),
+        Command::Info(args) => info::info(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The whole conversion: from an ONNX file and sample pictures to a model file and the evidence for it.
+
+use std::num::NonZeroUsize;
+
+use anyhow::{Context, Result, bail, ensure};
+use resi8::{Isa, Model, Plan, Preprocess};
+
+use crate::calibrate::{Calibration, QuantParams, RangeMethod, calibrate, quant_params};
+use crate::emit::{Extras, emit};
+use crate::float::{FloatModel, FoldCheck, check_folding, folded_to_onnx};
+use crate::fold::fold;
+use crate::folded::Folded;
+use crate::ir::Ir;
+use crate::measure::{Measurement, Pixels, measure, to_float};
+use crate::memory::{self, MemoryPlan};
+use crate::onnx::OnnxModel;
+use crate::quantize::{Quantized, quantize};
+
+/// What a conversion is told beside the network.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How a picture becomes the input.
+    pub preprocess: Preprocess,
+    /// One a class, or none.
+    pub labels: Vec<String>,
+    /// How activation ranges are chosen.
+    pub method: RangeMethod,
+    /// Samples that ranges are taken from.
+    pub calibration_samples: usize,
+    /// Samples that int8 is compared with float on.
+    pub measured_samples: usize,
+    /// Threads for the float network.
+    pub threads: NonZeroUsize,
+    /// `key: value` lines for the file.
+    pub info: String,
+}
+
+/// Shows how far a long piece of work is.
+pub trait Progress: Sync {
+    /// A piece of work of `total` steps begins.
+    fn start(&self, what: &str, total: usize);
+    /// One step is done.
+    fn step(&self);
+    /// The piece of work is done.
+    fn finish(&self);
+}
+
+/// A converted network and what was learnt on the way.
+#[derive(Debug)]
+pub struct Conversion {
+    /// The model file.
+    pub file: Vec<u8>,
+    /// The float network after folding.
+    pub folded: Folded,
+    /// The integers.
+    pub quantized: Quantized,
+    /// The memory plan.
+    pub memory: MemoryPlan,
+    /// Folded against original.
+    pub fold_check: FoldCheck,
+    /// int8 against float, layer by layer.
+    pub measurement: Measurement,
+    /// Which samples ranges were taken from, and which int8 was measured on.
+    pub split: Split,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// Which samples serve for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Split {
+    /// Indices that ranges are taken from.
+    pub calibration: Vec<usize>,
+    /// Indices that int8 is measured on.
+    pub measured: Vec<usize>,
+    /// Whether the two have nothing in common.
+    pub held_out: bool,
+}
+
+impl Split {
+    /// Every fifth of `available` samples is held out for measuring; with fewer than ten, all serve for both.
+    ///
+    /// More than `calibration` and `measured` are thinned out evenly.
+    #[must_use]
+    pub fn new(available: usize, calibration: usize, measured: usize) -> Self {
+        let all: Vec<usize> = (0..available).collect();
+        let held_out = available >= 10;
+        let (own, kept): (Vec<usize>, Vec<usize>) =
+            all.iter().partition(|&&index| held_out && index % 5 == 4);
+        let measuring = if held_out { &own } else { &all };
+        Self { calibration: thin(&kept, calibration), measured: thin(measuring, measured), held_out }
+    }
+}
+
+/// At most `count` of the indices, evenly spread.
+fn thin(indices: &[usize], count: usize) -> Vec<usize> {
+    let count = count.min(indices.len());
+    (0..count).map(|i| indices[i * indices.len() / count]).collect()
+}
+
+/// Samples that the folded network is compared with the original on.
+const FOLD_CHECK_SAMPLES: usize = 4;
+
+/// Largest difference that folding may make, as a share of the tensor's largest value: float32 rounding through many
+/// layers stays far below it, a wrong fold far above.
+const LARGEST_FOLD_DIFFERENCE: f32 = 1e-3;
+
+/// Converts a network.
+///
+/// `sample` fetches one of `available` samples by its index. Memory does not grow with their number.
+///
+/// # Errors
+/// Anything that is wrong with the network, the samples or the result, named.
+pub fn convert(
+    onnx: &OnnxModel,
+    options: &Options,
+    available: usize,
+    sample: impl Fn(usize) -> Result<Pixels> + Sync,
+    progress: &dyn Progress,
+) -> Result<Conversion> {
+    ensure!(
+        available > 0,
+        "there is no calibration sample: give a folder of pictures, a CIFAR-style .bin or a .npy"
+    );
+    let folded = fold(Ir::from_onnx(onnx)?)?;
+    check_options(&folded, options)?;
+    let channels = folded.tensors[0].shape.c;
+    let input = |index: usize| sample(index).map(|p| to_float(&p.values, channels, &options.preprocess));
+    let split = Split::new(available, options.calibration_samples, options.measured_samples);
+    let float = FloatModel::for_folded(onnx.proto(), &folded).context("the float network does not run")?;
+
+    let fold_check = check_fold(&float, &folded, &split, &input)?;
+    progress.start("calibrating", split.calibration.len());
+    let samples = split.calibration.iter().map(|&index| input(index));
+    let calibration = calibrate(&folded, &float, samples, options.threads, |_| progress.step())?;
+    progress.finish();
+
+    let params = tensor_params(&folded, &calibration, options.method);
+    let quantized = quantize(&folded, &params, &options.preprocess)?;
+    let memory = memory::plan(&quantized);
+    let extras =
+        Extras { preprocess: options.preprocess, labels: options.labels.clone(), info: options.info.clone() };
+    let file = emit(&quantized, &memory, &extras)?;
+
+    progress.start("measuring", split.measured.len());
+    let model = Model::parse(&file)?;
+    let measured = |index: usize| sample(split.measured[index]);
+    let measurement =
+        measure(&model, &float, Isa::best(), split.measured.len(), measured, options.threads, || {
+            progress.step()
+        })?;
+    progress.finish();
+    let warnings = warnings(onnx, &calibration, &options.preprocess, &split);
+    Ok(Conversion { file, folded, quantized, memory, fold_check, measurement, split, warnings })
+}
+
+fn check_options(folded: &Folded, options: &Options) -> Result<()> {
+    let input = folded.tensors[0].shape;
+    let channels = options.preprocess.order.channels();
+    ensure!(
+        input.c == channels,
+        "the network's input has {} channels and the preprocessing gives {channels}: choose --channel-order gray, rgb or bgr to match",
+        input.c
+    );
+    let classes = folded.tensors.last().map_or(0, |tensor| tensor.shape.c);
+    ensure!(
+        options.labels.is_empty() || options.labels.len() == classes,
+        "the label file has {} lines and the network {classes} classes: one line a class is needed",
+        options.labels.len()
+    );
+    Ok(())
+}
+
+/// Runs original and folded network on a few samples; a difference beyond rounding is an error.
+fn check_fold(
+    float: &FloatModel,
+    folded: &Folded,
+    split: &Split,
+    input: &impl Fn(usize) -> Result<Vec<f32>>,
+) -> Result<FoldCheck> {
+    let samples: Vec<Vec<f32>> = split
+        .calibration
+        .iter()
+        .take(FOLD_CHECK_SAMPLES)
+        .map(|&index| input(index))
+        .collect::<Result<_>>()?;
+    let rewritten =
+        FloatModel::for_folded(&folded_to_onnx(folded), folded).context("the folded network does not run")?;
+    let check = check_folding(float, &rewritten, samples.iter().map(Vec::as_slice))?;
+    let worst = check.worst();
+    if worst.relative() > LARGEST_FOLD_DIFFERENCE {
+        bail!(
+            "folding changed the network: tensor `{}` differs by {} where values reach {}; please report this network",
+            worst.name,
+            worst.largest_difference,
+            worst.largest_magnitude
+        );
+    }
+    Ok(check)
+}
+
+/// Scale and zero point of every tensor.
+fn tensor_params(folded: &Folded, calibration: &Calibration, method: RangeMethod) -> Vec<QuantParams> {
+    let ranges = calibration.ranges(method);
+    debug_assert_eq!(ranges.len(), folded.tensors.len());
+    ranges.into_iter().map(|(low, high)| quant_params(low, high)).collect()
+}
+
+/// A float input of this magnitude or more looks as if it had not been normalised.
+const LARGE_INPUT: f32 = 16.0;
+
+/// What is odd about the samples or the network.
+fn warnings(
+    onnx: &OnnxModel,
+    calibration: &Calibration,
+    preprocess: &Preprocess,
+    split: &Split,
+) -> Vec<String> {
+    let mut warnings: Vec<String> = onnx.notes().to_vec();
+    if !split.held_out {
+        warnings.push(format!(
+            "only {} samples: int8 is measured on the very samples that the ranges come from",
+            split.measured.len()
+        ));
+    }
+    if split.calibration.len() < 32 {
+        warnings.push(format!(
+            "ranges come from {} samples; 100 or more that look like those on the device give safer ranges",
+            split.calibration.len()
+        ));
+    }
+    let normalised = preprocess.mean.iter().any(|&mean| mean != 0.0) || preprocess.pixel_scale != 1.0;
+    if let Some((low, high)) = calibration.observers()[0].extremes() {
+        if high.max(-low) < 0.5 {
+            warnings.push(format!(
+                "the network's input only spans {low:.3} to {high:.3} on the samples: is the preprocessing the one it was trained with?"
+            ));
+        } else if normalised && high.max(-low) > LARGE_INPUT {
+            warnings.push(format!(
+                "the network's input spans {low:.1} to {high:.1}: mean and standard deviation are in units of pixel / 255, are they meant that way?"
+            ));
+        }
+    }
+    warnings
+}
+
+/// Bytes of the arena of a model on this machine.
+///
+/// # Errors
+/// The model's buffers exceed the address space.
+pub fn arena_bytes(model: &Model<'_>, isa: Isa) -> Result<usize> {
+    Ok(Plan::new(*model, isa)?.arena_len())
+}

@@ -1,0 +1,100 @@
+//! `bench`: how long one run takes here.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+use resi8::Plan;
+use serde::Serialize;
+
+use crate::file::{self, Memory, ModelArgs};
+use crate::output;
+
+/// Arguments of `bench`.
+#[derive(Debug, Clone, Args)]
+pub struct BenchArgs {
+    /// Model to run
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Runs that are timed
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub runs: usize,
+    /// Runs before that
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub warmup: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `bench` reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BenchReport {
+    /// Median over the runs.
+    pub latency_ms_median: f64,
+    /// Fastest run.
+    pub latency_ms_min: f64,
+    /// Threads used.
+    pub threads: usize,
+    /// Instruction set used.
+    pub isa: String,
+    /// Runs that were timed.
+    pub runs: usize,
+    /// Billions of multiply-accumulates per second at the median.
+    pub gmac_per_second: f64,
+}
+
+/// Milliseconds, as a number.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// The middle of the sorted times.
+pub(crate) fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+/// Runs the command. The answer is checked with the model's self-test before anything is timed.
+///
+/// # Errors
+/// The model cannot be used, or computes something else than at conversion.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    ensure!(args.runs > 0, "--runs must be at least 1");
+    let bytes = file::read(&args.model.model)?;
+    let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
+    let mut memory = Memory::new(&plan);
+    let mut session = memory.session(plan)?;
+    session.self_test()?;
+    let mut times = Vec::with_capacity(args.runs);
+    for run in 0..args.warmup + args.runs {
+        session.set_self_test_input();
+        let start = Instant::now();
+        session.run()?;
+        if run >= args.warmup {
+            times.push(start.elapsed());
+        }
+    }
+    let median = median(&mut times);
+    let report = BenchReport {
+        latency_ms_median: milliseconds(median),
+        latency_ms_min: milliseconds(times[0]),
+        threads: 1,
+        isa: args.model.isa().name().to_owned(),
+        runs: args.runs,
+        gmac_per_second: plan.model().macs() as f64 / median.as_secs_f64() / 1e9,
+    };
+    if args.json {
+        return output::print_json(&report);
+    }
+    println!(
+        "{:.3} ms median, {:.3} ms fastest of {} runs ({}, {} thread, {:.1} GMAC/s)",
+        report.latency_ms_median,
+        report.latency_ms_min,
+        report.runs,
+        report.isa,
+        report.threads,
+        report.gmac_per_second
+    );
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! A model file on disk, and a session on the heap.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
+
+/// The model and how to run it.
+#[derive(Debug, Clone, Args)]
+pub struct ModelArgs {
+    /// Model file, made by `resi8 convert`
+    pub model: PathBuf,
+    /// Instruction set to use instead of the best one: see `resi8-run info`
+    #[arg(long, value_name = "NAME", value_parser = parse_isa)]
+    pub isa: Option<Isa>,
+}
+
+impl ModelArgs {
+    /// The instruction set that was asked for, or the best one here.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::best)
+    }
+}
+
+/// Reads the name of an instruction set.
+///
+/// # Errors
+/// No instruction set has that name; the message lists those that exist.
+pub fn parse_isa(name: &str) -> Result<Isa, String> {
+    let names: Vec<&str> = Isa::ALL.iter().map(|isa| isa.name()).collect();
+    Isa::from_name(name)
+        .ok_or_else(|| format!("no instruction set is called {name}; there are: {}", names.join(", ")))
+}
+
+/// Reads a model file.
+///
+/// # Errors
+/// It cannot be read; the message names it.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read the model {}", path.display()))
+}
+
+/// Checks a model file.
+///
+/// # Errors
+/// What is wrong with it; the message names the file.
+pub fn parse<'m>(path: &Path, bytes: &'m [u8]) -> Result<Model<'m>> {
+    Model::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// The buffers of one session.
+#[derive(Debug)]
+pub struct Memory {
+    arena: AlignedBuf,
+    packed: AlignedBuf,
+}
+
+impl Memory {
+    /// Buffers of exactly the sizes that the plan names.
+    #[must_use]
+    pub fn new(plan: &Plan<'_>) -> Self {
+        Self { arena: AlignedBuf::new(plan.arena_len()), packed: AlignedBuf::new(plan.packed_len()) }
+    }
+
+    /// A session in these buffers.
+    ///
+    /// # Errors
+    /// The buffers are those of another plan.
+    pub fn session<'m>(&mut self, plan: Plan<'m>) -> Result<Session<'m, '_>> {
+        Ok(Session::new(plan, Buffers { arena: self.arena.as_mut(), packed: self.packed.as_mut() })?)
+    }
+}

@@ -1,0 +1,77 @@
+//! Tables, JSON and units, the same in every command.
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// A table that fits the terminal: the given headings, numbers to the right except in the first `text` columns.
+#[must_use]
+pub fn table(headings: &[&str], text: usize, rows: Vec<Vec<String>>) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings.to_vec()).add_rows(rows);
+    for column in table.column_iter_mut().skip(text) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Prints a value as JSON, one document, for scripts.
+///
+/// # Errors
+/// The value cannot be written as JSON.
+pub fn print_json(value: &impl Serialize) -> Result<()> {
+    println!("{}", serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Bytes for people: `1,234 B`, `32.0 KiB`, `11.2 MiB`.
+#[must_use]
+pub fn bytes(count: usize) -> String {
+    match count {
+        0..10_240 => format!("{} B", grouped(count as u64)),
+        10_240..10_485_760 => format!("{:.1} KiB", count as f64 / 1024.0),
+        _ => format!("{:.1} MiB", count as f64 / 1_048_576.0),
+    }
+}
+
+/// A large count for people: `12.5 M`, `1.81 G`.
+#[must_use]
+pub fn count(value: u64) -> String {
+    match value {
+        0..100_000 => grouped(value),
+        100_000..1_000_000_000 => format!("{:.1} M", value as f64 / 1e6),
+        _ => format!("{:.2} G", value as f64 / 1e9),
+    }
+}
+
+/// Digits in groups of three.
+#[must_use]
+pub fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1234), "1,234 B");
+        assert_eq!(bytes(32_768), "32.0 KiB");
+        assert_eq!(bytes(11_744_051), "11.2 MiB");
+        assert_eq!(count(640), "640");
+        assert_eq!(count(12_501_632), "12.5 M");
+        assert_eq!(count(1_814_073_344), "1.81 G");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+    }
+}
