@@ -1,0 +1,1 @@
+"""The project's own sample pictures, as scenes drawn by code."""
