@@ -18,16 +18,16 @@ pub fn top_k<'b>(logits: &[i32], best: &'b mut [(usize, i32)]) -> &'b [(usize, i
     best.get(..filled).unwrap_or_default()
 }
 
-/// The probabilities that the logits stand for, as floats: a convenience outside the integer path.
+/// The probabilities that real-valued logits stand for: a convenience outside the integer path.
 ///
-/// `scale` is [`crate::Session::logits_scale`].
+/// Integer logits become real ones by [`crate::Session::logits_scale`].
 #[cfg(feature = "std")]
 #[must_use]
-pub fn softmax(logits: &[i32], scale: f32) -> std::vec::Vec<f32> {
-    let largest = logits.iter().copied().max().unwrap_or_default();
-    let exponentials = logits.iter().map(|&logit| (f64::from(logit - largest) * f64::from(scale)).exp());
-    let exponentials: std::vec::Vec<f64> = exponentials.collect();
-    let sum: f64 = exponentials.iter().sum();
-    #[expect(clippy::cast_possible_truncation, reason = "a probability loses digits, nothing else")]
-    exponentials.iter().map(|value| (value / sum) as f32).collect()
+pub fn softmax(logits: impl IntoIterator<Item = f32>) -> std::vec::Vec<f32> {
+    let mut values: std::vec::Vec<f32> = logits.into_iter().collect();
+    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    values.iter_mut().for_each(|value| *value = (*value - largest).exp());
+    let sum: f32 = values.iter().sum();
+    values.iter_mut().for_each(|value| *value /= sum);
+    values
 }

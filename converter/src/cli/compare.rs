@@ -158,10 +158,22 @@ fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], fold
     ensure!(folder.is_dir(), "{} is not a folder: create it or choose another with --dump-to", folder.display());
     for (kind, values) in [("int8", &keep.values), ("float", &expected)] {
         let path = folder.join(format!("{name}.{kind}.npy"));
-        NewFile::create(&path)?.finish(&resi8_picture::npy::from_f32(&[shape.h, shape.w, shape.c], values)?)?;
+        NewFile::create(&path)?.finish(&npy(shape, values)?)?;
         eprintln!("wrote {}", path.display());
     }
     Ok(())
+}
+
+/// A .npy file of rows x columns x channels.
+fn npy(shape: Shape, values: &[f32]) -> Result<Vec<u8>> {
+    use npyz::WriterBuilder;
+    let mut bytes = Vec::new();
+    let dimensions = [shape.h as u64, shape.w as u64, shape.c as u64];
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(&dimensions).writer(&mut bytes).begin_nd()?;
+    writer.extend(values)?;
+    writer.finish()?;
+    Ok(bytes)
 }
 
 /// From channels x rows x columns to rows x columns x channels.

@@ -63,7 +63,8 @@ pub fn classify(session: &mut Session<'_, '_>, pixels: &[u8], top: usize) -> Res
     let model = *session.plan().model();
     let scale = session.logits_scale();
     let logits = session.classify(pixels)?;
-    let probabilities = softmax(logits, scale);
+    #[expect(clippy::cast_precision_loss, reason = "a probability needs no more digits")]
+    let probabilities = softmax(logits.iter().map(|&logit| logit as f32 * scale));
     let mut best = vec![(0, 0); top];
     let guess = |&(class, logit): &(usize, i32)| {
         let probability = probabilities.get(class).copied().unwrap_or_default();
