@@ -208,7 +208,9 @@ impl Fold {
                 conv.activation = both(conv.activation, activation)?;
                 Ok(self.absorbed(map, node))
             }
-            Some(Op::Dense(_)) => Err("an activation after the classifier".into()),
+            Some(Op::Dense(_)) => {
+                Err("it follows a fully connected layer, which can only be the classifier at the end".into())
+            }
             _ => Err("it follows neither a convolution nor an addition".into()),
         }
     }
@@ -302,12 +304,15 @@ impl Fold {
             Source::Map(TensorId(map)) => map.checked_sub(1),
             _ => None,
         };
-        for (index, layer) in self.folded.layers.iter().enumerate() {
-            let reason = match (&layer.op, Some(index) == last) {
-                (Op::Dense(_), true) => continue,
-                (Op::Dense(_), false) => "it is not the last layer",
-                (_, true) => "the network ends here, a classifier (Gemm or MatMul) must be last",
-                (_, false) => continue,
+        let layers = &self.folded.layers;
+        for (index, layer) in layers.iter().enumerate() {
+            let reason = match layer.op {
+                Op::Dense(_) if layers.iter().any(|l| l.input == layer.output) => "it is not the last layer",
+                Op::Dense(_) => continue,
+                _ if Some(index) == last => {
+                    "the network ends here, a classifier (Gemm or MatMul) must be last"
+                }
+                _ => continue,
             };
             self.unsupported.push(Unsupported { reason: reason.into(), ..self.origins[index].clone() });
         }

@@ -84,6 +84,7 @@ impl OnnxModel {
         let opset = set.ok_or_else(|| ImportError::NotOnnx("it names no operator set".into()))?.version;
         let mut notes = check_opset(opset)?;
         embed_external_data(graph, folder)?;
+        make_pad_values_scalar(graph);
         let output = single_output(graph)?;
         let input = single_input(graph)?;
         let input_shape = bind_sizes(input, options, &mut notes)?;
@@ -95,7 +96,8 @@ impl OnnxModel {
         Ok(Self { proto, opset, input, input_shape, output, notes })
     }
 
-    /// The model in ONNX's own terms: open sizes bound, external data embedded, otherwise as it was in the file.
+    /// The model in ONNX's own terms, ready to run: open sizes bound, external data embedded, the value of a Pad a
+    /// scalar, otherwise as it was in the file.
     #[must_use]
     pub fn proto(&self) -> &ModelProto {
         &self.proto
@@ -174,6 +176,21 @@ fn embed(tensor: &mut TensorProto, folder: &Path) -> Result<(), ImportError> {
     tensor.data_location = None;
     tensor.external_data.clear();
     Ok(())
+}
+
+/// Some exporters store the value of a Pad as a list of one. ONNX Runtime takes it, tract and the standard want a scalar.
+fn make_pad_values_scalar(graph: &mut GraphProto) {
+    let mut values: HashSet<String> = HashSet::new();
+    for node in graph.node.iter().filter(|node| node.op_type == "Pad") {
+        values.extend(node.input.get(2).cloned());
+    }
+    for node in &graph.node {
+        let other_uses = node.input.iter().enumerate().filter(|(i, _)| node.op_type != "Pad" || *i != 2);
+        other_uses.for_each(|(_, name)| _ = values.remove(name));
+    }
+    for tensor in graph.initializer.iter_mut().filter(|t| t.dims == [1] && values.contains(&t.name)) {
+        tensor.dims.clear();
+    }
 }
 
 fn single_output(graph: &GraphProto) -> Result<String, ImportError> {
