@@ -221,9 +221,14 @@ fn wrong_requests_are_errors() {
     let model = FloatModel::new(&proto, shape, &[]).unwrap();
     assert!(matches!(model.run(&[0.0; 3]), Err(FloatError::InputLength { expected: 144, given: 3 })));
 
-    let mut dangling = proto.clone();
-    dangling.graph.as_mut().unwrap().output[0].name = "gone".into();
-    assert!(matches!(FloatModel::new(&dangling, shape, &[]), Err(FloatError::UnknownTensor(_))));
+    for name in ["gone", ""] {
+        let mut dangling = proto.clone();
+        dangling.graph.as_mut().unwrap().output[0].name = name.into();
+        assert!(
+            matches!(FloatModel::new(&dangling, shape, &[]), Err(FloatError::UnknownTensor(_))),
+            "`{name}`"
+        );
+    }
 
     let mut two_inputs = proto.clone();
     let graph = two_inputs.graph.as_mut().unwrap();
