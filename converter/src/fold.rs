@@ -331,10 +331,28 @@ impl Fold {
             self.unsupported.sort_by_key(|u| u.node.position);
             return Err(ImportError::Unsupported(self.unsupported));
         }
-        let mut layers: Vec<Option<Layer>> = self.folded.layers.into_iter().map(Some).collect();
-        let layers = self.order.iter().filter_map(|&index| layers[index].take()).collect();
-        Ok(Folded { layers, ..self.folded })
+        Ok(in_order(self.folded, &self.order))
     }
+}
+
+/// The layers in execution order, tensors renumbered so that layer `i` writes tensor `i + 1`.
+fn in_order(folded: Folded, order: &[usize]) -> Folded {
+    let mut layers: Vec<Option<Layer>> = folded.layers.into_iter().map(Some).collect();
+    let mut layers: Vec<Layer> = order.iter().filter_map(|&index| layers[index].take()).collect();
+    let mut renumbered = vec![TensorId(0); folded.tensors.len()];
+    let mut tensors = vec![folded.tensors[0].clone()];
+    for layer in &layers {
+        renumbered[layer.output.0] = TensorId(tensors.len());
+        tensors.push(folded.tensors[layer.output.0].clone());
+    }
+    for layer in &mut layers {
+        layer.input = renumbered[layer.input.0];
+        layer.output = renumbered[layer.output.0];
+        if let Op::Conv(Conv { skip: Some(skip), .. }) = &mut layer.op {
+            skip.tensor = renumbered[skip.tensor.0];
+        }
+    }
+    Folded { tensors, layers }
 }
 
 /// How an addition reads its other input.

@@ -7,8 +7,8 @@ use std::thread;
 use resi8::{ChannelOrder, Preprocess, Resize};
 use resi8_converter::float::{FloatError, FloatModel, check_folding, folded_to_onnx};
 use resi8_converter::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
+use resi8_converter::onnx::{self, ImportOptions};
 use tract_onnx::pb;
-use tract_onnx::prelude::Framework;
 
 /// Numbers in -1..1, the same every time.
 struct Random(u64);
@@ -273,7 +273,7 @@ fn data() -> Option<PathBuf> {
 }
 
 fn load(data: &Path, name: &str) -> pb::ModelProto {
-    tract_onnx::onnx().proto_model_for_path(data.join("models").join(name)).unwrap()
+    onnx::read(&data.join("models").join(name), &ImportOptions::default()).unwrap().proto().clone()
 }
 
 /// `(pixel / 255 - mean) / std` with ImageNet's mean and standard deviation.
