@@ -213,12 +213,11 @@ const LARGE_INPUT: f32 = 16.0;
 
 /// What is odd about the samples or the network.
 fn warnings(
-    onnx: &OnnxModel,
+    mut warnings: Vec<String>,
     calibration: &Calibration,
     preprocess: &Preprocess,
     split: &Split,
 ) -> Vec<String> {
-    let mut warnings = notes;
     if !split.held_out {
         warnings.push(format!(
             "only {} samples: int8 is measured on the very samples that the ranges come from",

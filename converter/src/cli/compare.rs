@@ -153,7 +153,7 @@ fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], fold
         )
     })?;
     let plan = Plan::new(*model, resi8::Isa::best())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.set_pixels(pixels)?;
     let mut keep = Keep { layer, values: Vec::new() };

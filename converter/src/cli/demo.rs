@@ -141,7 +141,7 @@ fn classify_pictures(network: &OnnxModel, file: &[u8]) -> Result<Vec<Line>> {
     let input = model.input();
     let float = FloatModel::new(network.proto(), network.input_shape(), &[])?;
     let plan = Plan::new(model, Isa::best())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let mut line = |&(drawn_as, picture, png): &(&'static str, &'static str, &[u8])| {
         let pixels = from_decoded(&RgbPicture::decode(png)?, model.preprocess(), input.h, input.w)?;
