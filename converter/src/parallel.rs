@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn an_error_ends_the_work() {
         let threads = NonZeroUsize::new(3).unwrap();
-        let worker = |queue: &Queue<'_, (), &str>| {
+        let worker = |queue: &Queue<'_, (), &'static str>| {
             queue.for_each(|index| if index == 5 { Err("five") } else { Ok(()) })
         };
         assert_eq!(in_order(1_000_000, threads, worker, |_, ()| ()), Err("five"));

@@ -1,13 +1,11 @@
 //! The float reference: folded networks written as ONNX against naive loops, and the published accuracies through tract.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
+mod common;
 
-use resi8::{ChannelOrder, Preprocess, Resize};
+use common::{imagenet, raw, read, shared};
+use resi8::{Preprocess, Resize};
 use resi8_converter::float::{FloatError, FloatModel, check_folding, folded_to_onnx};
 use resi8_converter::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
-use resi8_converter::onnx::{self, ImportOptions};
 use tract_onnx::pb;
 
 /// Numbers in -1..1, the same every time.
@@ -256,42 +254,6 @@ fn symbolic_dimensions_are_bound() {
     assert_eq!(run(&symbolic), run(&fixed));
 }
 
-/// The shared data folder; `None` (said loudly) when it is missing and not required.
-fn data() -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let data = std::env::var_os("RESI8_DATA").map_or_else(default, PathBuf::from);
-    if data.is_dir() {
-        return Some(data);
-    }
-    assert!(
-        std::env::var_os("RESI8_REQUIRE_DATA").is_none_or(|v| v != "1"),
-        "no data folder at {}",
-        data.display()
-    );
-    eprintln!("SKIPPED: no data folder at {}; set RESI8_DATA", data.display());
-    None
-}
-
-fn load(data: &Path, name: &str) -> pb::ModelProto {
-    onnx::read(&data.join("models").join(name), &ImportOptions::default()).unwrap().proto().clone()
-}
-
-/// `(pixel / 255 - mean) / std` with ImageNet's mean and standard deviation.
-fn p1() -> Preprocess {
-    Preprocess {
-        order: ChannelOrder::Rgb,
-        resize: Resize::None,
-        pixel_scale: 1.0 / 255.0,
-        mean: [0.485, 0.456, 0.406, 0.0],
-        std: [0.229, 0.224, 0.225, 1.0],
-    }
-}
-
-/// Raw pixels.
-fn p0() -> Preprocess {
-    Preprocess { pixel_scale: 1.0, mean: [0.0; 4], std: [1.0; 4], ..p1() }
-}
-
 /// Bytes of one record: a label, then 32 x 32 pixels of red, of green, of blue.
 const RECORD: usize = 1 + 3 * 1024;
 
@@ -299,53 +261,15 @@ fn input(preprocess: &Preprocess, record: &[u8]) -> Vec<f32> {
     record[1..].iter().enumerate().map(|(i, &pixel)| preprocess.normalize(i / 1024, pixel)).collect()
 }
 
-/// Pictures whose largest logit is the label's.
-fn correct(model: &FloatModel, preprocess: &Preprocess, records: &[u8]) -> usize {
-    let next = AtomicUsize::new(0);
-    let count = || {
-        let mut correct = 0;
-        while let Some(record) = records.chunks_exact(RECORD).nth(next.fetch_add(1, Ordering::Relaxed)) {
-            let logits = model.run(&input(preprocess, record)).unwrap().remove(0);
-            let best = (0..10).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
-            correct += usize::from(best == usize::from(record[0]));
-        }
-        correct
-    };
-    thread::scope(|scope| {
-        let threads = [scope.spawn(count), scope.spawn(count)];
-        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
-    })
-}
-
-#[test]
-fn float_accuracy_is_the_published_one() {
-    let Some(data) = data() else { return };
-    let records = std::fs::read(data.join("cifar10/test_9979.bin")).unwrap();
-    let networks = [
-        ("resnet8_mlperf_cifar10.onnx", p0(), 8702),
-        ("resnet20_cifar10.onnx", p1(), 9154),
-        ("resnet20_cifar10.raw-export.onnx", p1(), 9154),
-        ("resnet32_cifar10.onnx", p1(), 9243),
-        ("resnet44_cifar10.onnx", p1(), 9290),
-        ("resnet56_cifar10.onnx", p1(), 9319),
-    ];
-    let got = networks.map(|(name, preprocess, expected)| {
-        let model = FloatModel::new(&load(&data, name), [1, 3, 32, 32], &[]).unwrap();
-        (name, correct(&model, &preprocess, &records), expected)
-    });
-    for (name, correct, expected) in got {
-        assert_eq!(correct, expected, "{name}; all: {got:?}");
-    }
-}
-
 #[test]
 fn exposing_every_tensor_does_not_change_the_logits() {
-    let Some(data) = data() else { return };
-    let records = std::fs::read(data.join("cifar10/train_calib_1000.bin")).unwrap();
+    let (Some(models), Some(pictures)) = (shared("models"), shared("cifar10")) else { return };
+    let records = std::fs::read(pictures.join("train_calib_1000.bin")).unwrap();
     for (name, preprocess) in
-        [("resnet8_mlperf_cifar10.onnx", p0()), ("resnet20_cifar10.raw-export.onnx", p1())]
+        [("resnet8_mlperf_cifar10.onnx", raw()), ("resnet20_cifar10.raw-export.onnx", imagenet(Resize::None))]
     {
-        let proto = load(&data, name);
+        let network = read(&models.join(name));
+        let proto = network.proto();
         let maps = ["Conv", "Relu", "Add", "BatchNormalization"];
         let nodes = proto.graph.as_ref().unwrap().node.iter();
         let all: Vec<String> = nodes
@@ -354,7 +278,7 @@ fn exposing_every_tensor_does_not_change_the_logits() {
             .collect();
         let shape = [1, 3, 32, 32];
         let (bare, full) =
-            (FloatModel::new(&proto, shape, &[]).unwrap(), FloatModel::new(&proto, shape, &all).unwrap());
+            (FloatModel::new(proto, shape, &[]).unwrap(), FloatModel::new(proto, shape, &all).unwrap());
         for record in records.chunks_exact(RECORD).take(20) {
             let x = input(&preprocess, record);
             let (a, b) = (bare.run(&x).unwrap(), full.run(&x).unwrap());

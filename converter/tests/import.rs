@@ -2,8 +2,11 @@
 //!
 //! The reference for values is tract running the original graph; the folded network is evaluated here by plain loops.
 
-use std::path::{Path, PathBuf};
+mod common;
 
+use std::path::Path;
+
+use common::{shared, shipped};
 use rand_core::{Rng, SeedableRng};
 use rand_xorshift::XorShiftRng;
 use resi8_converter::fold::fold;
@@ -16,18 +19,6 @@ use tract_onnx::pb::{AttributeProto, ModelProto, StringStringEntryProto};
 use tract_onnx::prelude::{Framework, InferenceModelExt, IntoRunnable, Tensor, TractResult, tvec};
 
 // ---- Helpers ----
-
-fn shared(path: &str) -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let root = std::env::var_os("RESI8_DATA").map_or_else(default, PathBuf::from);
-    let file = root.join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    assert!(std::env::var_os("RESI8_REQUIRE_DATA").is_none_or(|v| v != "1"), "{} is missing", file.display());
-    eprintln!("SKIPPED: {} is missing; set RESI8_DATA to the folder with the test data", file.display());
-    None
-}
 
 fn load(proto: ModelProto) -> Result<OnnxModel, ImportError> {
     OnnxModel::from_proto(proto, Path::new("."), &ImportOptions::default())
@@ -331,12 +322,7 @@ fn imagenet_network_imports() {
 
 #[test]
 fn own_network_imports_from_untouched_export() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/resnet8-cifar10.onnx");
-    if own.exists() {
-        check_file(&own, [11, 9, 3, 0], 10);
-    } else {
-        check_shared("../training/resnet8-cifar10.onnx", [11, 9, 3, 0], 10);
-    }
+    check_file(&shipped("resnet8-cifar10.onnx"), [11, 9, 3, 0], 10);
 }
 
 #[test]
