@@ -122,7 +122,9 @@ pub fn convert(
         available > 0,
         "there is no calibration sample: give a folder of pictures, a CIFAR-style .bin or a .npy"
     );
-    let folded = fold(Ir::from_onnx(onnx)?)?;
+    let ir = Ir::from_onnx(onnx)?;
+    let notes = ir.notes.clone();
+    let folded = fold(ir)?;
     check_options(&folded, options)?;
     let channels = folded.tensors[0].shape.c;
     let input = |index: usize| sample(index).map(|p| to_float(&p.values, channels, &options.preprocess));
@@ -150,7 +152,7 @@ pub fn convert(
             progress.step()
         })?;
     progress.finish();
-    let warnings = warnings(onnx, &calibration, &options.preprocess, &split);
+    let warnings = warnings(notes, &calibration, &options.preprocess, &split);
     Ok(Conversion { file, folded, quantized, memory, fold_check, measurement, split, warnings })
 }
 
@@ -211,12 +213,11 @@ const LARGE_INPUT: f32 = 16.0;
 
 /// What is odd about the samples or the network.
 fn warnings(
-    onnx: &OnnxModel,
+    mut warnings: Vec<String>,
     calibration: &Calibration,
     preprocess: &Preprocess,
     split: &Split,
 ) -> Vec<String> {
-    let mut warnings: Vec<String> = onnx.notes().to_vec();
     if !split.held_out {
         warnings.push(format!(
             "only {} samples: int8 is measured on the very samples that the ranges come from",

@@ -68,7 +68,7 @@ fn self_test_hashes(model: &Model<'_>) -> Result<Vec<u32>, EmitError> {
         }
     }
     let plan = Plan::new(*model, Isa::Portable).map_err(|error| EmitError::TooLarge(error.to_string()))?;
-    let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len()), AlignedBuf::new(plan.packed_len()));
+    let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len())?, AlignedBuf::new(plan.packed_len())?);
     let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
     session.set_self_test_input();
     let mut hashes = Hashes(Vec::new());

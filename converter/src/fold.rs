@@ -3,7 +3,7 @@
 
 use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
 use crate::ir::{self, Ir, bounds, clamp};
-use crate::onnx::{ImportError, Unsupported, check_pool_pads};
+use crate::onnx::{ImportError, Origin, Unsupported, check_pool_pads};
 
 /// What an [`Ir`] tensor is in the folded network.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +46,7 @@ struct Fold {
     /// The folded network so far; layer `i` writes tensor `i + 1`.
     folded: Folded,
     /// The [`Ir`] node that each layer started from.
-    origins: Vec<Unsupported>,
+    origins: Vec<Origin>,
     /// Indices of the layers in execution order.
     order: Vec<usize>,
     unsupported: Vec<Unsupported>,
@@ -67,12 +67,12 @@ pub fn fold(ir: Ir) -> Result<Folded, ImportError> {
         let op = std::mem::replace(&mut node.op, ir::Op::Opaque);
         fold.sources[node.output.0] = fold.node(op, &node).unwrap_or_else(|stop| {
             if let Stop::Unsupported(reason) = stop {
-                fold.unsupported.push(Unsupported { reason, ..node.origin.clone() });
+                fold.unsupported.push(Unsupported { node: node.origin.clone(), reason });
             }
             Source::Unknown
         });
     }
-    fold.check_classifier(output);
+    fold.check_classifier(output)?;
     fold.finish()
 }
 
@@ -299,7 +299,8 @@ impl Fold {
         }
     }
 
-    fn check_classifier(&mut self, output: TensorId) {
+    /// The output must come from the only fully connected layer.
+    fn check_classifier(&mut self, output: TensorId) -> Result<(), ImportError> {
         let last = match self.sources[output.0] {
             Source::Map(TensorId(map)) => map.checked_sub(1),
             _ => None,
@@ -314,29 +315,44 @@ impl Fold {
                 }
                 _ => continue,
             };
-            self.unsupported.push(Unsupported { reason: reason.into(), ..self.origins[index].clone() });
+            self.unsupported.push(Unsupported { node: self.origins[index].clone(), reason: reason.into() });
         }
         if last.is_none() && self.unsupported.is_empty() {
-            let name = self.tensors[output.0].name.clone();
-            self.unsupported.push(Unsupported {
-                position: usize::MAX,
-                op: "output".into(),
-                name,
-                attributes: String::new(),
-                reason: "the network does not end in a classifier (Gemm or MatMul)".into(),
-            });
+            let name = &self.tensors[output.0].name;
+            return Err(ImportError::Interface(format!(
+                "output `{name}` does not come from a classifier (Gemm or MatMul), which must be the last layer"
+            )));
         }
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Folded, ImportError> {
         if !self.unsupported.is_empty() {
-            self.unsupported.sort_by_key(|node| node.position);
+            self.unsupported.sort_by_key(|u| u.node.position);
             return Err(ImportError::Unsupported(self.unsupported));
         }
-        let mut layers: Vec<Option<Layer>> = self.folded.layers.into_iter().map(Some).collect();
-        let layers = self.order.iter().filter_map(|&index| layers[index].take()).collect();
-        Ok(Folded { layers, ..self.folded })
+        Ok(in_order(self.folded, &self.order))
     }
+}
+
+/// The layers in execution order, tensors renumbered so that layer `i` writes tensor `i + 1`.
+fn in_order(folded: Folded, order: &[usize]) -> Folded {
+    let mut layers: Vec<Option<Layer>> = folded.layers.into_iter().map(Some).collect();
+    let mut layers: Vec<Layer> = order.iter().filter_map(|&index| layers[index].take()).collect();
+    let mut renumbered = vec![TensorId(0); folded.tensors.len()];
+    let mut tensors = vec![folded.tensors[0].clone()];
+    for layer in &layers {
+        renumbered[layer.output.0] = TensorId(tensors.len());
+        tensors.push(folded.tensors[layer.output.0].clone());
+    }
+    for layer in &mut layers {
+        layer.input = renumbered[layer.input.0];
+        layer.output = renumbered[layer.output.0];
+        if let Op::Conv(Conv { skip: Some(skip), .. }) = &mut layer.op {
+            skip.tensor = renumbered[skip.tensor.0];
+        }
+    }
+    Folded { tensors, layers }
 }
 
 /// How an addition reads its other input.

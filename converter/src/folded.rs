@@ -125,7 +125,7 @@ pub struct Layer {
 
 /// The whole network, layers in execution order.
 ///
-/// Tensor 0 is the input. The last layer is a [`Op::Dense`], the only one, and its output is the network's output.
+/// Tensor 0 is the input, tensor `i + 1` the output of layer `i`. The last layer is a [`Op::Dense`], the only one, and its output is the network's output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folded {
     /// All feature maps.

@@ -2,7 +2,7 @@
 //! and operators that do nothing. What may be combined with what is decided in [`crate::fold`].
 
 use crate::folded::{Activation, Conv, Dense, Shape, Tensor, TensorId};
-use crate::onnx::{ImportError, OnnxModel, Unsupported, lower};
+use crate::onnx::{ImportError, OnnxModel, Origin, Unsupported, lower};
 
 /// What a node computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,8 +52,8 @@ pub enum Op {
 /// One operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// The ONNX node as messages show it; [`Unsupported::reason`] is empty.
-    pub origin: Unsupported,
+    /// The ONNX node it was.
+    pub origin: Origin,
     /// What it computes.
     pub op: Op,
     /// The feature maps it reads.

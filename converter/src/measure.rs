@@ -155,7 +155,8 @@ pub fn measure(
 ) -> Result<Measurement> {
     let plan = Plan::new(*model, isa)?;
     let worker = |queue: &Queue<'_, Measurement, anyhow::Error>| {
-        let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len()), AlignedBuf::new(plan.packed_len()));
+        let (mut arena, mut packed) =
+            (AlignedBuf::new(plan.arena_len())?, AlignedBuf::new(plan.packed_len())?);
         let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
         queue.for_each(|index| {
             let pixels = sample(index)?;

@@ -7,8 +7,8 @@ use std::thread;
 use resi8::{ChannelOrder, Preprocess, Resize};
 use resi8_converter::float::{FloatError, FloatModel, check_folding, folded_to_onnx};
 use resi8_converter::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
+use resi8_converter::onnx::{self, ImportOptions};
 use tract_onnx::pb;
-use tract_onnx::prelude::Framework;
 
 /// Numbers in -1..1, the same every time.
 struct Random(u64);
@@ -221,9 +221,14 @@ fn wrong_requests_are_errors() {
     let model = FloatModel::new(&proto, shape, &[]).unwrap();
     assert!(matches!(model.run(&[0.0; 3]), Err(FloatError::InputLength { expected: 144, given: 3 })));
 
-    let mut dangling = proto.clone();
-    dangling.graph.as_mut().unwrap().output[0].name = "gone".into();
-    assert!(matches!(FloatModel::new(&dangling, shape, &[]), Err(FloatError::UnknownTensor(_))));
+    for name in ["gone", ""] {
+        let mut dangling = proto.clone();
+        dangling.graph.as_mut().unwrap().output[0].name = name.into();
+        assert!(
+            matches!(FloatModel::new(&dangling, shape, &[]), Err(FloatError::UnknownTensor(_))),
+            "`{name}`"
+        );
+    }
 
     let mut two_inputs = proto.clone();
     let graph = two_inputs.graph.as_mut().unwrap();
@@ -268,7 +273,7 @@ fn data() -> Option<PathBuf> {
 }
 
 fn load(data: &Path, name: &str) -> pb::ModelProto {
-    tract_onnx::onnx().proto_model_for_path(data.join("models").join(name)).unwrap()
+    onnx::read(&data.join("models").join(name), &ImportOptions::default()).unwrap().proto().clone()
 }
 
 /// `(pixel / 255 - mean) / std` with ImageNet's mean and standard deviation.

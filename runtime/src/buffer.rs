@@ -2,6 +2,8 @@
 
 use std::vec::Vec;
 
+use crate::RunError;
+
 /// Zeroed heap memory that starts at a multiple of 64 bytes: an arena or a buffer for packed weights.
 #[derive(Debug)]
 pub struct AlignedBuf {
@@ -15,11 +17,17 @@ impl AlignedBuf {
     pub const ALIGN: usize = 64;
 
     /// `len` zeroed bytes.
-    #[must_use]
-    pub fn new(len: usize) -> Self {
-        let bytes: Vec<u8> = std::vec![0; len + Self::ALIGN];
+    ///
+    /// # Errors
+    /// [`RunError::OutOfMemory`].
+    pub fn new(len: usize) -> Result<Self, RunError> {
+        let out_of_memory = RunError::OutOfMemory { needed: len };
+        let with_room = len.checked_add(Self::ALIGN).ok_or(out_of_memory)?;
+        let mut bytes: Vec<u8> = Vec::new();
+        bytes.try_reserve_exact(with_room).map_err(|_| out_of_memory)?;
+        bytes.resize(with_room, 0);
         let start = bytes.as_ptr().align_offset(Self::ALIGN).min(Self::ALIGN);
-        Self { bytes, start, len }
+        Ok(Self { bytes, start, len })
     }
 }
 

@@ -99,6 +99,12 @@ pub enum RunError {
         /// Alignment in bytes.
         needed: usize,
     },
+    /// The system has not that much memory.
+    #[error("no memory for a buffer of {needed} bytes")]
+    OutOfMemory {
+        /// Bytes asked for.
+        needed: usize,
+    },
     /// The input has the wrong number of values.
     #[error("the input has {found} values, {needed} are needed")]
     InputLength {

@@ -12,8 +12,8 @@
 //!
 //! let file = std::fs::read("model.r8")?;
 //! let plan = Plan::new(Model::parse(&file)?, Isa::best())?;
-//! let mut arena = resi8::AlignedBuf::new(plan.arena_len());
-//! let mut packed = resi8::AlignedBuf::new(plan.packed_len());
+//! let mut arena = resi8::AlignedBuf::new(plan.arena_len())?;
+//! let mut packed = resi8::AlignedBuf::new(plan.packed_len())?;
 //! let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
 //! let pixels = vec![0; plan.model().input().len()]; // height x width x channels, raw 8-bit
 //! let logits = session.classify(&pixels)?;

@@ -8,11 +8,9 @@ pub fn top_k<'b>(logits: &[i32], best: &'b mut [(usize, i32)]) -> &'b [(usize, i
     for (class, &logit) in logits.iter().enumerate() {
         let place = best.iter().take(filled).position(|&(_, other)| other < logit).unwrap_or(filled);
         filled = (filled + 1).min(best.len());
-        if let Some(tail) = best.get_mut(place..filled) {
-            tail.rotate_right(1);
-            if let Some(entry) = tail.first_mut() {
-                *entry = (class, logit);
-            }
+        let mut moving = (class, logit);
+        for entry in best.iter_mut().take(filled).skip(place) {
+            core::mem::swap(entry, &mut moving);
         }
     }
     best.get(..filled).unwrap_or_default()

@@ -204,11 +204,24 @@ impl Layer<'_> {
         match &self.op {
             Op::Conv(conv) => {
                 let [kh, kw] = conv.window.kernel;
-                self.output.len() as u64 * (kh * kw * self.input.c) as u64
+                (self.output.len() as u64).saturating_mul((kh * kw * self.input.c) as u64)
             }
             Op::Dense { weights, .. } => weights.len() as u64,
             Op::MaxPool(_) | Op::AveragePool { .. } => 0,
         }
+    }
+
+    /// Values that are read or compared in one run: an upper bound, up to a small factor, of the time that any layer
+    /// of any model takes, pools and copies of padded rows included.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        let window = match &self.op {
+            Op::MaxPool(window) => (window.kernel[0] * window.kernel[1]) as u64,
+            Op::Conv(_) | Op::AveragePool { .. } | Op::Dense { .. } => 1,
+        };
+        let values =
+            (self.input.len() as u64).saturating_add((self.output.len() as u64).saturating_mul(window));
+        self.macs().saturating_add(values)
     }
 
     /// Weights that it reads.
@@ -238,8 +251,8 @@ impl<'m> Model<'m> {
     /// Checks a whole file and borrows it.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place. Time is bounded by the file's length and the square of its
-    /// number of layers.
+    /// The first thing that is wrong, with its place. Time is in proportion to the file's length and to the square of
+    /// its number of layers.
     pub fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
         let sections = Sections::parse(file)?;
         let preprocess = validate::validate(&sections)?;
@@ -361,7 +374,13 @@ impl<'m> Model<'m> {
     /// Multiply-accumulates of one run.
     #[must_use]
     pub fn macs(&self) -> u64 {
-        self.layers().map(|layer| layer.macs()).sum()
+        self.layers().fold(0, |sum, layer| sum.saturating_add(layer.macs()))
+    }
+
+    /// Sum of [`Layer::operations`]: what to look at before a model of unknown origin is run.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.layers().fold(0, |sum, layer| sum.saturating_add(layer.operations()))
     }
 
     /// Weights and biases.

@@ -35,11 +35,11 @@ impl<'m> Plan<'m> {
     pub fn with_kernels(model: Model<'m>, kernels: &'static Kernels) -> Result<Self, PlanError> {
         let (mut scratch, mut packed) = (0, 0usize);
         for layer in model.layers() {
-            let (layer_scratch, layer_packed) = layer_memory(&layer, kernels);
+            let (layer_scratch, layer_packed) = layer_memory(&layer, kernels).ok_or(PlanError::TooLarge)?;
             scratch = scratch.max(layer_scratch);
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
-        let arena_len = scratch_start(&model, scratch).checked_add(scratch).ok_or(PlanError::TooLarge)?;
+        let arena_len = arena_len(model.activation_bytes(), scratch).ok_or(PlanError::TooLarge)?;
         Ok(Self { model, kernels, arena_len, packed_len: packed })
     }
 
@@ -70,30 +70,30 @@ impl<'m> Plan<'m> {
     /// How a convolution of this model runs.
     pub(crate) fn conv(&self, layer: &Layer<'_>) -> Option<ConvPlan> {
         match &layer.op {
-            Op::Conv(conv) => Some(ConvPlan::new(conv, &layer.input, &layer.output, self.kernels)),
+            Op::Conv(conv) => ConvPlan::new(conv, &layer.input, &layer.output, self.kernels),
             _ => None,
         }
     }
 
-    /// Where the scratch begins in the arena.
-    pub(crate) fn scratch_start(&self) -> usize {
-        scratch_start(&self.model, 1)
+    /// The last `len` bytes of the arena that scratch of this length occupies.
+    pub(crate) const fn scratch(&self, len: usize) -> core::ops::Range<usize> {
+        self.arena_len - len..self.arena_len
     }
 }
 
 /// Scratch follows the activations at the next aligned byte; without scratch the arena ends with them.
-fn scratch_start(model: &Model<'_>, scratch: usize) -> usize {
-    let activations = model.activation_bytes();
-    if scratch == 0 { activations } else { activations.next_multiple_of(TENSOR_ALIGN) }
+fn arena_len(activations: usize, scratch: usize) -> Option<usize> {
+    match scratch {
+        0 => Some(activations),
+        _ => activations.checked_next_multiple_of(TENSOR_ALIGN)?.checked_add(scratch),
+    }
 }
 
-/// Bytes of scratch and of packed weights.
-fn layer_memory(layer: &Layer<'_>, kernels: &Kernels) -> (usize, usize) {
+/// Bytes of scratch and of packed weights; `None` when they exceed the address space.
+fn layer_memory(layer: &Layer<'_>, kernels: &Kernels) -> Option<(usize, usize)> {
     match &layer.op {
-        Op::Conv(conv) => {
-            let plan = ConvPlan::new(conv, &layer.input, &layer.output, kernels);
-            (plan.scratch_len, plan.packed_len)
-        }
-        Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => (0, 0),
+        Op::Conv(conv) => ConvPlan::new(conv, &layer.input, &layer.output, kernels)
+            .map(|plan| (plan.scratch_len, plan.packed_len)),
+        Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => Some((0, 0)),
     }
 }

@@ -236,15 +236,17 @@ impl<'m, 'b> Session<'m, 'b> {
         plan: &ConvPlan,
         weights: &[i8],
     ) -> Option<()> {
-        let start = self.plan.scratch_start();
-        let scratch = if plan.scratch_len == 0 { 0..0 } else { start..start + plan.scratch_len };
+        let scratch = self.plan.scratch(plan.scratch_len);
         let (input, output) = (layer.input.range(), layer.output.range());
-        let separate_skip = conv.skip.map(|skip| skip.tensor.range()).filter(|skip| *skip != output);
+        let skip = conv.skip.map(|skip| skip.tensor.range());
+        let separate_skip = skip.clone().filter(|skip| *skip != output && *skip != input);
+        let reads_input_twice = skip.is_some_and(|skip| skip == input);
         let kernels = self.plan.kernels();
         let run = |[input, output, scratch]: [&mut [u8]; 3], skip: Option<&[u8]>| {
+            let input = bytemuck::cast_slice(input);
             let buffers = ConvBuffers {
-                input: bytemuck::cast_slice(input),
-                skip: skip.map(bytemuck::cast_slice),
+                input,
+                skip: if reads_input_twice { Some(input) } else { skip.map(bytemuck::cast_slice) },
                 output: bytemuck::cast_slice_mut(output),
                 scratch: bytemuck::cast_slice_mut(scratch),
                 weights,

@@ -135,7 +135,7 @@ fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     let extreme = random.size(0, 3) == 0;
     let records = channel_records(&mut random, channels, len, skip_kind > 0, extreme);
     let bounds = random.pick(&[[-128, 127], [-128, -128], [127, 127], [-17, 90]]);
-    let mut packed = vec![GUARD; kernels.packed_len(channels, run_count, run_len)];
+    let mut packed = vec![GUARD; kernels.packed_len(channels, run_count, run_len).unwrap()];
     let tile_weights = match kernels.packing {
         Some(packing) => {
             (packing.pack)(&weights, run_count, run_len, &mut packed).unwrap();

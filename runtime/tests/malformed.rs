@@ -33,8 +33,8 @@ fn try_everything(file: &[u8]) -> Result<(), LoadError> {
     assert_eq!(model.layers().count(), model.layer_count());
     assert_eq!(model.tensors().count(), model.layer_count() + 1);
     let Ok(plan) = Plan::new(model, Isa::Portable) else { return Ok(()) };
-    if plan.arena_len() < 1 << 20 && model.macs() < 1 << 22 {
-        let mut arena = AlignedBuf::new(plan.arena_len());
+    if plan.arena_len() < 1 << 20 && model.operations() < 1 << 22 {
+        let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
         let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: &mut [] }).unwrap();
         session.set_self_test_input();
         session.run().unwrap();
@@ -128,8 +128,17 @@ fn each_rule_is_checked() {
         ("layer 0: its smallest output is above its largest", |c| {
             (c.layers[0].low, c.layers[0].high) = (1, 0)
         }),
-        ("layer 0: its weights are not in the file", |c| c.layers[0].weights = 1 << 30),
-        ("layer 0: its channel records are not in the file", |c| c.layers[0].channels = 1 << 30),
+        ("layer 0: its weights are not in the file or not in order", |c| c.layers[0].weights = 1 << 30),
+        ("layer 0: its channel records are not in the file or not in order", |c| {
+            c.layers[0].channels = 1 << 30
+        }),
+        ("layer 2: its weights are not in the file or not in order", |c| c.layers[2].weights -= 1),
+        ("layer 2: its channel records are not in the file or not in order", |c| c.layers[2].channels -= 1),
+        ("section 1: its size of the activations is not where the furthest tensor ends", |c| {
+            c.graph.activation_bytes += 1
+        }),
+        ("section 8: holds a control character", |c| c.names[0] = "\u{1b}[2J".into()),
+        ("section 10: is longer than 1 MiB", |c| c.info = "x".repeat((1 << 20) + 1)),
         ("layer 0: a weight is -128", |c| c.weights[5] = -128),
         ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = i32::MIN),
         ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = (1 << 30) - 3000),

@@ -9,7 +9,7 @@ use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, RunError, Session};
 fn one_byte_less_is_refused_with_the_length_needed() {
     let file = network(1, Values::Random).to_bytes().unwrap();
     let plan = Plan::new(Model::parse(&file).unwrap(), Isa::best()).unwrap();
-    let mut arena = AlignedBuf::new(plan.arena_len());
+    let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
     let short = &mut arena.as_mut()[..plan.arena_len() - 1];
     let error = Session::new(plan, Buffers { arena: short, packed: &mut [] }).unwrap_err();
     assert_eq!(error, RunError::ArenaTooSmall { needed: plan.arena_len(), found: plan.arena_len() - 1 });
@@ -20,7 +20,7 @@ fn one_byte_less_is_refused_with_the_length_needed() {
 fn an_arena_that_is_not_aligned_is_refused() {
     let file = network(1, Values::Random).to_bytes().unwrap();
     let plan = Plan::new(Model::parse(&file).unwrap(), Isa::best()).unwrap();
-    let mut arena = AlignedBuf::new(plan.arena_len() + 1);
+    let mut arena = AlignedBuf::new(plan.arena_len() + 1).unwrap();
     let error = Session::new(plan, Buffers { arena: &mut arena.as_mut()[1..], packed: &mut [] }).unwrap_err();
     assert_eq!(error, RunError::Misaligned { needed: 4 });
 }
@@ -30,7 +30,7 @@ fn an_input_of_the_wrong_length_is_refused() {
     let file = network(1, Values::Random).to_bytes().unwrap();
     let plan = Plan::new(Model::parse(&file).unwrap(), Isa::best()).unwrap();
     let needed = plan.model().input().len();
-    let mut arena = AlignedBuf::new(plan.arena_len());
+    let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
     let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: &mut [] }).unwrap();
     let error = session.classify(&vec![0; needed + 1]).unwrap_err();
     assert_eq!(error, RunError::InputLength { needed, found: needed + 1 });
@@ -45,7 +45,7 @@ fn bytes_behind_the_arena_stay_and_old_content_does_not_matter() {
         let input = input_of(&plan.model().input(), Values::Random, seed);
         let expected = naive::run(&content, &input).pop().unwrap();
         for canary in [0x00, 0xa5, 0xff] {
-            let mut memory = AlignedBuf::new(plan.arena_len() + 64);
+            let mut memory = AlignedBuf::new(plan.arena_len() + 64).unwrap();
             memory.as_mut().fill(canary);
             let (arena, behind) = memory.as_mut().split_at_mut(plan.arena_len());
             let mut session = Session::new(plan, Buffers { arena, packed: &mut [] }).unwrap();

@@ -83,8 +83,10 @@ fn self_test_passes_and_names_the_layer_that_differs() {
     let run = |content: &Content| {
         let file = content.to_bytes().unwrap();
         let plan = Plan::new(Model::parse(&file).unwrap(), Isa::best()).unwrap();
-        let (mut arena, mut packed) =
-            (resi8::AlignedBuf::new(plan.arena_len()), resi8::AlignedBuf::new(plan.packed_len()));
+        let (mut arena, mut packed) = (
+            resi8::AlignedBuf::new(plan.arena_len()).unwrap(),
+            resi8::AlignedBuf::new(plan.packed_len()).unwrap(),
+        );
         let buffers = resi8::Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
         resi8::Session::new(plan, buffers).unwrap().self_test()
     };

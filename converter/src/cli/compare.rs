@@ -66,7 +66,8 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     let fetch = |index: usize| sample(&dataset, index);
     let m = measure(&model, &float, against.model.isa(), count, fetch, against.threads(), || bar.step())?;
     bar.finish();
-    let lines: Vec<Line> = model.layers().zip(&m.layers).map(|(layer, e)| line(&model, &folded, &layer, e)).collect();
+    let lines: Vec<Line> =
+        model.layers().zip(&m.layers).map(|(layer, e)| line(&model, &folded, &layer, e)).collect();
     if against.json {
         return output::print_json(&lines);
     }
@@ -112,7 +113,8 @@ fn print(lines: &[Line]) {
             steps.map_or_else(String::new, |steps| steps.to_string()),
         ]
     };
-    let headings = ["", "layer", "kind", "float tensor", "SQNR dB", "clipped %", "equal %", "1 off %", "most off"];
+    let headings =
+        ["", "layer", "kind", "float tensor", "SQNR dB", "clipped %", "equal %", "1 off %", "most off"];
     println!("{}", output::table(&headings, 4, lines.iter().map(row).collect()));
 }
 
@@ -126,7 +128,10 @@ impl Observer for Keep {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
         if layer.index == self.layer {
             let (scale, zero) = (f64::from(layer.output.scale), i32::from(layer.output.zero_point));
-            #[expect(clippy::cast_possible_truncation, reason = "rounding to the nearest f32 is what is wanted")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "rounding to the nearest f32 is what is wanted"
+            )]
             let real = |q: i32| (scale * f64::from(q - zero)) as f32;
             self.values = match output {
                 Output::Activations(values) => values.iter().map(|&q| real(q.into())).collect(),
@@ -142,10 +147,13 @@ fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], fold
     let by_number = wanted.parse().ok().filter(|&index: &usize| index < model.layer_count());
     let by_name = || (0..model.layer_count()).find(|&index| model.layer_name(index) == wanted);
     let layer = by_number.or_else(by_name).with_context(|| {
-        format!("no layer is called {wanted}: give a number from 0 to {} or a name from `resi8 inspect`", model.layer_count() - 1)
+        format!(
+            "no layer is called {wanted}: give a number from 0 to {} or a name from `resi8 inspect`",
+            model.layer_count() - 1
+        )
     })?;
     let plan = Plan::new(*model, resi8::Isa::best())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.set_pixels(pixels)?;
     let mut keep = Keep { layer, values: Vec::new() };
@@ -155,7 +163,11 @@ fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], fold
     let outputs = float.run(&to_float(pixels, model.input().c, model.preprocess()))?;
     let expected = channels_last(&outputs[layer + 1], shape);
     let name = wanted.replace(['/', '\\', ':'], "_");
-    ensure!(folder.is_dir(), "{} is not a folder: create it or choose another with --dump-to", folder.display());
+    ensure!(
+        folder.is_dir(),
+        "{} is not a folder: create it or choose another with --dump-to",
+        folder.display()
+    );
     for (kind, values) in [("int8", &keep.values), ("float", &expected)] {
         let path = folder.join(format!("{name}.{kind}.npy"));
         NewFile::create(&path)?.finish(&npy(shape, values)?)?;

@@ -130,8 +130,18 @@ pub(crate) fn print_report(report: &Report) {
             if index == report.worst_layer { "< worst".to_owned() } else { String::new() },
         ]
     });
-    let headings =
-        ["", "layer", "kind", "output", "MACs", "weight scales", "activation range", "SQNR dB", "clipped %", ""];
+    let headings = [
+        "",
+        "layer",
+        "kind",
+        "output",
+        "MACs",
+        "weight scales",
+        "activation range",
+        "SQNR dB",
+        "clipped %",
+        "",
+    ];
     println!("{}\n", output::table(&headings, 4, rows.collect()));
     print_summary(report);
 }
@@ -165,7 +175,11 @@ fn print_summary(report: &Report) {
         output::grouped(report.activation_bytes as u64),
         output::grouped(report.activation_bytes_bound as u64)
     );
-    println!("work      {} MACs, {} parameters", output::count(report.macs), output::grouped(report.parameters));
+    println!(
+        "work      {} MACs, {} parameters",
+        output::count(report.macs),
+        output::grouped(report.parameters)
+    );
 }
 
 /// Four significant digits, without an exponent where that is readable.

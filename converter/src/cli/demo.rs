@@ -14,8 +14,8 @@ use resi8_converter::onnx::{ImportOptions, OnnxModel};
 use resi8_converter::report::Report;
 use resi8_picture::{Dataset, DatasetOptions, RgbPicture, from_decoded};
 use resi8_run::file::Memory;
-use resi8_run::run::{Guess, classify};
 use resi8_run::output;
+use resi8_run::run::{Guess, classify};
 use serde::Serialize;
 
 use super::preprocess::{Order, PreprocessArgs, Preset};
@@ -114,7 +114,8 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<()> {
 
 fn convert_embedded(network: &OnnxModel, preprocess: Preprocess) -> Result<(Vec<u8>, Report)> {
     let [_, _, height, width] = network.input_shape();
-    let mut samples = tempfile::Builder::new().suffix(".bin").tempfile().context("cannot make a temporary file")?;
+    let mut samples =
+        tempfile::Builder::new().suffix(".bin").tempfile().context("cannot make a temporary file")?;
     samples.write_all(CALIBRATION).context("cannot write a temporary file")?;
     let options = DatasetOptions { preprocess, height, width, labels_csv: None };
     let dataset = Dataset::open(samples.path(), options)?;
@@ -140,7 +141,7 @@ fn classify_pictures(network: &OnnxModel, file: &[u8]) -> Result<Vec<Line>> {
     let input = model.input();
     let float = FloatModel::new(network.proto(), network.input_shape(), &[])?;
     let plan = Plan::new(model, Isa::best())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let mut line = |&(drawn_as, picture, png): &(&'static str, &'static str, &[u8])| {
         let pixels = from_decoded(&RgbPicture::decode(png)?, model.preprocess(), input.h, input.w)?;
@@ -167,7 +168,10 @@ fn print(lines: &[Line]) {
         let int8 = answer(&line.int8.label, line.int8.probability);
         vec![line.picture.to_owned(), float, int8, verdict.to_owned()]
     };
-    println!("\n{}", output::table(&["picture", "float", "int8", "int8 is"], 4, lines.iter().map(row).collect()));
+    println!(
+        "\n{}",
+        output::table(&["picture", "float", "int8", "int8 is"], 4, lines.iter().map(row).collect())
+    );
     let right = lines.iter().filter(|line| line.int8.label == line.drawn_as).count();
     let same = lines.iter().filter(|line| line.int8.class == line.float.class).count();
     println!(

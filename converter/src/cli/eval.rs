@@ -119,7 +119,8 @@ pub(crate) fn eval(args: &EvalArgs) -> Result<()> {
     let bytes = file::read(&against.model.model)?;
     let model = file::parse(&against.model.model, &bytes)?;
     let (network, folded) = against.float_network(&model)?;
-    let logits = folded.tensors.last().map(|tensor| tensor.name.clone()).context("the network has no output")?;
+    let logits =
+        folded.tensors.last().map(|tensor| tensor.name.clone()).context("the network has no output")?;
     let float = FloatModel::new(network.proto(), network.input_shape(), &[logits])?;
     let dataset = against.dataset(&model, args.labels_csv.clone())?;
     let count = against.count(&dataset);

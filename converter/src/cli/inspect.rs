@@ -104,7 +104,8 @@ fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
 fn print(model: &Model<'_>, inspection: &Inspection) {
     let row = |(index, line): (usize, &LayerLine)| {
         let [h, w, c] = line.output;
-        let reads = line.skip.map_or_else(|| line.input.to_string(), |skip| format!("{} + {skip}", line.input));
+        let reads =
+            line.skip.map_or_else(|| line.input.to_string(), |skip| format!("{} + {skip}", line.input));
         let window = line.kernel.map_or_else(String::new, |[kh, kw]| {
             let [sh, sw] = line.stride.unwrap_or([1, 1]);
             if [sh, sw] == [1, 1] { format!("{kh}x{kw}") } else { format!("{kh}x{kw} /{sh}") }

@@ -72,7 +72,10 @@ impl PreprocessArgs {
     /// The preprocessing for an input of `h` x `w` pixels.
     pub(crate) fn build(&self, h: usize, w: usize) -> Result<Preprocess> {
         if let Some(crop) = self.crop {
-            ensure!([h, w] == [crop; 2], "--crop is {crop} and the network's input is {h} x {w}: they must be the same");
+            ensure!(
+                [h, w] == [crop; 2],
+                "--crop is {crop} and the network's input is {h} x {w}: they must be the same"
+            );
         }
         let order = match self.channel_order {
             Order::Gray => ChannelOrder::Gray,

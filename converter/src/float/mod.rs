@@ -6,6 +6,7 @@
 
 mod check;
 mod export;
+mod plan;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ impl FloatModel {
     ) -> Result<Self, FloatError> {
         let logits = sole_output(proto)?;
         let (slots, unique) = slots(outputs.iter().map(String::as_str).chain([logits]));
-        let plan = plan(proto, input_shape, &unique)?;
+        let plan = plan::plan(proto, input_shape, &unique)?;
         Ok(Self { plan, input_shape, names: outputs.to_vec(), slots })
     }
 
@@ -160,39 +161,4 @@ fn slots<'a>(names: impl Iterator<Item = &'a str>) -> (Vec<usize>, Vec<&'a str>)
         })
         .collect();
     (slots, unique)
-}
-
-fn plan(
-    proto: &pb::ModelProto,
-    shape: [usize; 4],
-    outputs: &[&str],
-) -> Result<Arc<TypedRunnableModel>, FloatError> {
-    check_made(proto, outputs)?;
-    let prepare = |source| FloatError::Prepare { shape, source };
-    // Declared shapes of intermediate tensors may hold another batch size or a symbol: tract infers its own.
-    let parsed = tract_onnx::onnx().with_ignore_value_info(true).parse(proto, None).map_err(prepare)?;
-    let mut model = parsed.model;
-    if model.inputs.len() != 1 {
-        return Err(FloatError::InputCount(model.inputs.len()));
-    }
-    let outlets: Vec<OutletId> = outputs.iter().map(|&name| parsed.outlets_by_name[name]).collect();
-    model
-        .select_output_outlets(&outlets)
-        .and_then(|()| model.set_input_fact(0, f32::fact(shape).into()))
-        .and_then(|()| model.into_optimized()?.into_runnable())
-        .map_err(prepare)
-}
-
-/// tract panics on an output that nothing makes.
-fn check_made(proto: &pb::ModelProto, outputs: &[&str]) -> Result<(), FloatError> {
-    let graph = proto.graph.as_ref().ok_or(FloatError::InputCount(0))?;
-    let made = |name: &str| {
-        graph.node.iter().any(|node| node.output.iter().any(|made| made == name))
-            || graph.input.iter().any(|input| input.name == name)
-            || graph.initializer.iter().any(|tensor| tensor.name == name)
-    };
-    match outputs.iter().find(|name| !made(name)) {
-        Some(missing) => Err(FloatError::UnknownTensor((*missing).to_owned())),
-        None => Ok(()),
-    }
 }

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-/// One node of the ONNX graph that has no counterpart in the int8 model.
+/// A node of the ONNX graph as messages show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unsupported {
+pub struct Origin {
     /// Place in the graph's node list, from 0.
     pub position: usize,
     /// Operator, for example `Conv`.
@@ -16,17 +16,25 @@ pub struct Unsupported {
     pub name: String,
     /// Attributes as `key=value`, comma separated; empty when there are none.
     pub attributes: String,
+}
+
+/// One node of the ONNX graph that has no counterpart in the int8 model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// The node.
+    pub node: Origin,
     /// What is wrong with it.
     pub reason: String,
 }
 
 impl fmt::Display for Unsupported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} `{}`", self.op, self.name)?;
-        if !self.attributes.is_empty() {
-            write!(f, " ({})", self.attributes)?;
+        let Origin { op, name, attributes, .. } = &self.node;
+        write!(f, "{op} `{name}`")?;
+        if !attributes.is_empty() {
+            write!(f, " ({attributes})")?;
         }
-        write!(f, ": {}; accepted: {}", self.reason, accepted(&self.op))
+        write!(f, ": {}; accepted: {}", self.reason, accepted(op))
     }
 }
 

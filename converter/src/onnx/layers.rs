@@ -87,6 +87,11 @@ impl<'m> Lowering<'m> {
         if node.int("training_mode", 0)? != 0 {
             return Err("it is in training mode: export the network in inference mode".into());
         }
+        if self.opset < 14 && node.proto.output.iter().skip(1).any(|name| !name.is_empty()) {
+            return Err(
+                "its extra outputs put it in training mode: export the network in inference mode".into()
+            );
+        }
         if node.int("spatial", 1)? != 1 {
             return Err("it normalizes every pixel by itself".into());
         }

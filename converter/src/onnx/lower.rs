@@ -89,11 +89,10 @@ fn split_by_use<'m>(
     }
     let mut live = vec![false; graph.node.len()];
     let mut pending = vec![output];
-    while let Some(position) = pending.pop().map(|name| writers.get(name)) {
-        if let Some((&position, node)) = position.and_then(|p| Some((p, graph.node.get(*p)?)))
-            && !std::mem::replace(&mut live[position], true)
-        {
-            pending.extend(node.input.iter().map(String::as_str));
+    while let Some(name) = pending.pop() {
+        let Some(&position) = writers.get(name) else { continue };
+        if !std::mem::replace(&mut live[position], true) {
+            pending.extend(graph.node[position].input.iter().map(String::as_str));
         }
     }
     let nodes = graph.node.iter().enumerate().map(|(position, proto)| Node { proto, position });
@@ -142,7 +141,7 @@ impl<'m> Lowering<'m> {
         }
         let value = self.translate(node).unwrap_or_else(|stop| {
             if let Stop::Unsupported(reason) = stop {
-                self.unsupported.push(node.unsupported(reason));
+                self.unsupported.push(Unsupported { node: node.origin(), reason });
             }
             self.opaque(node)
         });
@@ -206,7 +205,7 @@ impl<'m> Lowering<'m> {
         let output = TensorId(self.tensors.len());
         let name = node.proto.output.first().cloned().unwrap_or_default();
         self.tensors.push(Tensor { name, shape });
-        self.nodes.push(ir::Node { origin: node.unsupported(String::new()), op, inputs, output });
+        self.nodes.push(ir::Node { origin: node.origin(), op, inputs, output });
         output
     }
 
@@ -299,10 +298,8 @@ impl<'m> Lowering<'m> {
             return Err(ImportError::Graph(format!("output `{}` does not depend on the input", self.output)));
         };
         // Nodes of which only the shape was asked for are live in ONNX, but compute nothing that is needed.
-        let mut needed = HashSet::from([output]);
-        for node in self.nodes.iter().rev().filter(|node| matches!(node.op, Op::Opaque)) {
-            needed.insert(node.output);
-        }
+        let opaque = self.nodes.iter().filter(|node| matches!(node.op, Op::Opaque)).map(|node| node.output);
+        let mut needed: HashSet<TensorId> = opaque.chain([output]).collect();
         for node in self.nodes.iter().rev() {
             if needed.contains(&node.output) {
                 needed.extend(&node.inputs);

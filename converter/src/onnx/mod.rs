@@ -18,7 +18,7 @@ use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{GraphProto, ModelProto, TensorProto, ValueInfoProto, type_proto};
 use tract_onnx::tensor::load_tensor;
 
-pub use error::{ImportError, Unsupported};
+pub use error::{ImportError, Origin, Unsupported};
 pub(crate) use layers::check_pool_pads;
 pub(crate) use lower::lower;
 
@@ -87,12 +87,13 @@ impl OnnxModel {
         make_pad_values_scalar(graph);
         let output = single_output(graph)?;
         let input = single_input(graph)?;
-        let input_shape = bind_sizes(input, options, &mut notes)?;
+        let (input_shape, bound) = bind_sizes(input, options)?;
         let input = input.name.clone();
-        if !notes.is_empty() {
+        if !bound.is_empty() {
             // Shapes recorded inside the graph still speak of the sizes that were open.
             graph.value_info.clear();
         }
+        notes.extend(bound);
         Ok(Self { proto, opset, input, input_shape, output, notes })
     }
 
@@ -223,12 +224,11 @@ fn names<'a>(values: impl Iterator<Item = &'a ValueInfoProto>) -> String {
     list.join(", ")
 }
 
-/// Gives the input the shape 1 x channels x height x width and says what was open before.
+/// Gives the input the shape 1 x channels x height x width; a note for every dimension that was open before.
 fn bind_sizes(
     input: &mut ValueInfoProto,
     options: &ImportOptions,
-    notes: &mut Vec<String>,
-) -> Result<[usize; 4], ImportError> {
+) -> Result<([usize; 4], Vec<String>), ImportError> {
     let name = &input.name;
     let wrong = |reason: String| ImportError::Interface(format!("input `{name}` {reason}"));
     let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|t| t.value.as_mut())
@@ -243,39 +243,43 @@ fn bind_sizes(
     let [batch, channels, rows, columns] = dims else {
         return Err(wrong(format!("has {} dimensions, N x C x H x W is needed", dims.len())));
     };
+    let mut notes = Vec::new();
     if fixed(batch) != Some(1) {
-        notes.push(format!("input `{name}`: dimension `{}` bound to 1", describe(batch)));
-        batch.value = Some(dimension::Value::DimValue(1));
+        notes.push(bind(batch, 1));
     }
-    let Some(channel_count) = fixed(channels) else {
-        return Err(wrong("has an open number of channels: export with a fixed one".into()));
-    };
-    let size = options.input_size;
-    let height = bind_side(rows, size.map(|s| s.0)).map_err(wrong)?;
-    let width = bind_side(columns, size.map(|s| s.1)).map_err(wrong)?;
-    for (note, _) in [&height, &width].into_iter().filter_map(|(note, v)| note.as_ref().map(|n| (n, v))) {
-        notes.push(format!("input `{name}`: {note}"));
-    }
-    Ok([1, channel_count, height.1, width.1])
+    let channels =
+        fixed(channels).ok_or_else(|| wrong("has no fixed number of channels: export with one".into()))?;
+    let (height, width) = options.input_size.unzip();
+    let height = bind_side(rows, height, &mut notes).map_err(wrong)?;
+    let width = bind_side(columns, width, &mut notes).map_err(wrong)?;
+    let notes = notes.into_iter().map(|note| format!("input `{name}`: {note}")).collect();
+    Ok(([1, channels, height, width], notes))
 }
 
-/// One side of the input: a note if it was open, and its length in pixels.
-fn bind_side(side: &mut Dimension, wanted: Option<usize>) -> Result<(Option<String>, usize), String> {
+/// The length of one side of the input in pixels.
+fn bind_side(side: &mut Dimension, wanted: Option<usize>, notes: &mut Vec<String>) -> Result<usize, String> {
     match (fixed(side), wanted) {
-        (Some(length), None) => Ok((None, length)),
-        (Some(length), Some(wanted)) if length == wanted => Ok((None, length)),
+        (Some(length), None) => Ok(length),
+        (Some(length), Some(wanted)) if length == wanted => Ok(length),
         (Some(length), Some(wanted)) => {
             Err(format!("has a side fixed to {length}, not {wanted}: export the network again for that size"))
         }
         (None, None) => Err("has no fixed height and width: give the input size in pixels".into()),
+        (None, Some(0)) => Err("cannot be 0 pixels wide or high".into()),
         (None, Some(wanted)) => {
             let value = i64::try_from(wanted).map_err(|e| e.to_string())?;
             node::extent(value).map_err(|reason| format!("cannot have that size: {reason}"))?;
-            let note = format!("dimension `{}` bound to {wanted}", describe(side));
-            side.value = Some(dimension::Value::DimValue(value));
-            Ok((Some(note), wanted))
+            notes.push(bind(side, value));
+            Ok(wanted)
         }
     }
+}
+
+/// Fixes an open dimension and says so.
+fn bind(dim: &mut Dimension, length: i64) -> String {
+    let note = format!("dimension `{}` bound to {length}", describe(dim));
+    dim.value = Some(dimension::Value::DimValue(length));
+    note
 }
 
 /// The length of a dimension; `None` where the export left it open.

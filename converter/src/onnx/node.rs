@@ -3,7 +3,7 @@
 use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::{AttributeProto, NodeProto, TensorProto};
 
-use super::error::Unsupported;
+use super::error::Origin;
 
 /// No dimension, stride or padding of a network that this converter is for comes near this; a bound keeps all shape
 /// arithmetic far from overflow.
@@ -34,18 +34,16 @@ impl<'m> Node<'m> {
         self.proto.input.get(index).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    pub(super) fn unsupported(self, reason: String) -> Unsupported {
-        Unsupported {
+    pub(super) fn origin(self) -> Origin {
+        Origin {
             position: self.position,
             op: self.op().to_owned(),
             name: self.label().to_owned(),
             attributes: self.attributes(),
-            reason,
         }
     }
 
-    /// All attributes in words.
-    pub(super) fn attributes(self) -> String {
+    fn attributes(self) -> String {
         let texts: Vec<String> = self.proto.attribute.iter().map(describe).collect();
         texts.join(", ")
     }

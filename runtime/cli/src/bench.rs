@@ -63,7 +63,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     ensure!(args.runs > 0, "--runs must be at least 1");
     let bytes = file::read(&args.model.model)?;
     let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.self_test()?;
     let mut times = Vec::with_capacity(args.runs);

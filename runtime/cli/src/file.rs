@@ -59,9 +59,11 @@ pub struct Memory {
 
 impl Memory {
     /// Buffers of exactly the sizes that the plan names.
-    #[must_use]
-    pub fn new(plan: &Plan<'_>) -> Self {
-        Self { arena: AlignedBuf::new(plan.arena_len()), packed: AlignedBuf::new(plan.packed_len()) }
+    ///
+    /// # Errors
+    /// There is not that much memory.
+    pub fn new(plan: &Plan<'_>) -> Result<Self> {
+        Ok(Self { arena: AlignedBuf::new(plan.arena_len())?, packed: AlignedBuf::new(plan.packed_len())? })
     }
 
     /// A session in these buffers.

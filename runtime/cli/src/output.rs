@@ -8,7 +8,7 @@ use serde::Serialize;
 #[must_use]
 pub fn table(headings: &[&str], text: usize, rows: Vec<Vec<String>>) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.to_vec()).add_rows(rows);
     for column in table.column_iter_mut().skip(text) {
         column.set_cell_alignment(CellAlignment::Right);

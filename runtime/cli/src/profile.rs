@@ -69,7 +69,7 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
     let model = file::parse(&args.model.model, &bytes)?;
     let plan = Plan::new(model, args.model.isa())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let mut stopwatch = Stopwatch { start: Instant::now(), times: vec![Vec::new(); model.layer_count()] };
     for _ in 0..args.runs {

@@ -92,7 +92,7 @@ pub fn classify_picture(session: &mut Session<'_, '_>, picture: &Path, top: usiz
 pub fn run(args: &RunArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
     let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
-    let mut memory = Memory::new(&plan);
+    let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let answers: Vec<Answer> = args
         .pictures

@@ -24,7 +24,7 @@ pub fn selftest(args: &SelfTestArgs) -> Result<()> {
     let isas: Vec<Isa> = args.model.isa.map_or_else(|| Isa::available().collect(), |isa| vec![isa]);
     for isa in isas {
         let plan = Plan::new(model, isa)?;
-        let mut memory = Memory::new(&plan);
+        let mut memory = Memory::new(&plan)?;
         memory.session(plan)?.self_test()?;
         println!("{isa}: all {} layers as at conversion", model.layer_count());
     }

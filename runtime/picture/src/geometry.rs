@@ -12,9 +12,10 @@ use crate::error::PictureError;
 ///
 /// *Resize.* As `torchvision.transforms.Resize` on a Pillow picture: with [`Resize::ShorterSide`] `n`, the other side
 /// becomes `n * long / short`, truncated; a picture whose shorter side is `n` already is not touched. The filter is
-/// the antialiased bilinear one. Horizontally, round to 8 bits, then vertically, is Pillow's order. Against Pillow 13
-/// on 33 pictures and 6 sizes the largest difference was 2 levels and the mean between 0 and 0.027 levels for a set
-/// and size: values that lie exactly between two levels, where the last bit of a weight decides.
+/// the antialiased bilinear one, rounded to 8 bits after the horizontal and again after the vertical pass, as in
+/// Pillow. Measured against Pillow 13 on 359 photos: with `n` = 256 and 232 at most 1 level apart and 0.15 % of the
+/// values differ; with `n` = 300 and stretched from 256 to 224, at most 2 levels, 1 % and 5 %. What differs are values
+/// exactly between two levels, where the last bit of a weight decides.
 ///
 /// *Crop.* The central `h` x `w` pixels; the first row is `(height - h) / 2` rounded *down*, columns alike.
 /// `torchvision.transforms.CenterCrop` rounds that half to even, so it starts one pixel later where the margin is 3,

@@ -5,11 +5,11 @@
 //! a network trained in Python saw, as far as it was measured:
 //!
 //! - **JPEG** through `libjpeg-turbo-rs`, whose pixels are those of libjpeg-turbo and so of Pillow: no difference in
-//!   1,257 photos. The usual pure Rust decoders differ by up to 5 levels, and that moves the top-1 class of a
-//!   ResNet-18 on 4 to 13 of 1,000 photos.
+//!   1,257 photos. The two other pure Rust decoders tried differ by up to 5 levels, and that moves the top-1 class
+//!   of a ResNet-18 on 4 and 13 of 1,000 photos.
 //! - **PNG** through `png`: palette expanded, alpha dropped, of 16 bits the upper 8 kept.
-//! - **Resize** with the antialiased bilinear filter of Pillow and torchvision: at most 2 levels from Pillow in
-//!   rounding ties, no difference in more than 97 % of the values (see [`from_decoded`]).
+//! - **Resize** with the antialiased bilinear filter of Pillow and torchvision: equal but for rounding ties, see
+//!   [`from_decoded`].
 //!
 //! EXIF orientation is *not* applied and colour profiles are ignored, because Pillow and torchvision do neither
 //! unless told to: a photo stored sideways is classified sideways, here and in the float reference alike.

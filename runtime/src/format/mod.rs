@@ -24,6 +24,9 @@ pub const WEIGHTS_ALIGN: usize = 64;
 /// Most layers a model can have.
 pub const MAX_LAYERS: usize = 4096;
 
+/// Most bytes of the names, of the labels and of the information about the model.
+pub const MAX_TEXT: usize = 1 << 20;
+
 /// Most rows and most columns of a convolution kernel or pooling window.
 pub const MAX_KERNEL: u8 = 16;
 

@@ -54,6 +54,14 @@ impl SectionKind {
         Self::Info,
     ];
 
+    /// A section starts at a multiple of this many bytes from the start of the file.
+    pub(crate) const fn align(self) -> usize {
+        match self {
+            Self::Weights => WEIGHTS_ALIGN,
+            _ => 4,
+        }
+    }
+
     /// The error that names this section.
     pub(crate) const fn error(self, problem: &'static str) -> LoadError {
         LoadError::Section { kind: self as u32, problem }
@@ -94,7 +102,7 @@ impl<'m> Sections<'m> {
             tensors: cursor.records(SectionKind::Tensors)?,
             layers: cursor.records(SectionKind::Layers)?,
             channels: cursor.records(SectionKind::Channels)?,
-            weights: bytemuck::cast_slice(cursor.aligned(SectionKind::Weights, WEIGHTS_ALIGN)?),
+            weights: bytemuck::cast_slice(cursor.bytes(SectionKind::Weights)?),
             preprocess: PreprocessRecord::read(cursor.one_record(SectionKind::Preprocess)?),
             self_test: cursor.records(SectionKind::SelfTest)?,
             names: cursor.text(SectionKind::Names)?,
@@ -139,7 +147,8 @@ fn check_header(file: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Walks the section table; `end` is where the previous section ended.
+/// Walks the section table; `end` is where the previous section ended. Each section begins at the first aligned byte
+/// behind it, the bytes between are 0, and the last one ends with the file: a file has one form only.
 struct Cursor<'m> {
     file: &'m [u8],
     index: usize,
@@ -147,7 +156,7 @@ struct Cursor<'m> {
 }
 
 impl<'m> Cursor<'m> {
-    /// The bytes of the next section, which must be of this kind, in bounds and behind the previous one.
+    /// The bytes of the next section, which must be of this kind and in its place.
     fn bytes(&mut self, kind: SectionKind) -> Result<&'m [u8], LoadError> {
         let entry = HEADER_LEN + self.index * ENTRY_LEN;
         let field = |at| u32_at(self.file, entry + at).ok_or(kind.error("the section table is cut short"));
@@ -155,19 +164,20 @@ impl<'m> Cursor<'m> {
         if stored_kind != kind as u32 {
             return Err(kind.error("is missing or not in its place in the section table"));
         }
-        if offset < self.end {
-            return Err(kind.error("overlaps what stands before it"));
+        if Some(offset) != self.end.checked_next_multiple_of(kind.align()) {
+            return Err(kind.error("does not start where the section before it ends"));
         }
-        self.end = offset.checked_add(length).ok_or(kind.error("ends past the file"))?;
-        self.index += 1;
-        self.file.get(offset..self.end).ok_or(kind.error("ends past the file"))
-    }
-
-    fn aligned(&mut self, kind: SectionKind, align: usize) -> Result<&'m [u8], LoadError> {
-        let bytes = self.bytes(kind)?;
-        if !(self.end - bytes.len()).is_multiple_of(align) {
-            return Err(kind.error("does not start at a multiple of 64"));
+        let past = kind.error("ends past the file");
+        let end = offset.checked_add(length).ok_or(past)?;
+        let gap = self.file.get(self.end..offset).ok_or(past)?;
+        let bytes = self.file.get(offset..end).ok_or(past)?;
+        if gap.iter().any(|byte| *byte != 0) {
+            return Err(kind.error("the bytes before it are not 0"));
         }
+        if kind == SectionKind::Info && end != self.file.len() {
+            return Err(kind.error("does not end with the file"));
+        }
+        (self.end, self.index) = (end, self.index + 1);
         Ok(bytes)
     }
 

@@ -3,7 +3,7 @@
 
 use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord};
 use super::sections::{SectionKind, Sections};
-use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, TENSOR_ALIGN};
+use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
 use crate::error::LoadError;
 use crate::preprocess::{ChannelOrder, MAX_INPUT_CHANNELS, Preprocess, Resize};
@@ -24,9 +24,15 @@ pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError>
         check_tensor(&tensor, index, layers, sections.graph.activation_bytes)
             .map_err(|problem| LoadError::Tensor { index, problem })?;
     }
+    check_activation_bytes(sections)?;
+    let mut used = Used::default();
     for (index, bytes) in sections.layers.iter().enumerate() {
         let layer = LayerRecord::read(bytes);
-        check_layer(sections, &layer, index).map_err(|problem| LoadError::Layer { index, problem })?;
+        if !bytes.ends_with(&[0; 4]) {
+            return Err(LoadError::Layer { index, problem: "its unused bytes are not 0" });
+        }
+        check_layer(sections, &mut used, &layer, index)
+            .map_err(|problem| LoadError::Layer { index, problem })?;
     }
     check_overlaps(sections)?;
     check_texts(sections)?;
@@ -80,7 +86,61 @@ fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_b
     }
 }
 
-fn check_layer(sections: &Sections<'_>, layer: &LayerRecord, index: usize) -> Check {
+/// How much of the weights and channel records the layers before have used. Each layer's stand behind those of the
+/// layers before it, so that reading them all takes time in proportion to the file.
+#[derive(Debug, Default)]
+struct Used {
+    weights: usize,
+    channels: usize,
+}
+
+impl Used {
+    fn weights<'m>(&mut self, sections: &Sections<'m>, layer: &LayerRecord, count: usize) -> Check<&'m [i8]> {
+        take(
+            sections.weights,
+            &mut self.weights,
+            layer.weights,
+            count,
+            "its weights are not in the file or not in order",
+        )
+    }
+
+    fn channels<'m>(
+        &mut self,
+        sections: &Sections<'m>,
+        layer: &LayerRecord,
+        count: usize,
+    ) -> Check<&'m [[u8; ChannelRecord::LEN]]> {
+        let problem = "its channel records are not in the file or not in order";
+        take(sections.channels, &mut self.channels, layer.channels, count, problem)
+    }
+}
+
+/// `count` entries from `start` on, which must not be before `used`.
+fn take<'m, T>(
+    all: &'m [T],
+    used: &mut usize,
+    start: u32,
+    count: usize,
+    problem: &'static str,
+) -> Check<&'m [T]> {
+    let start = start as usize;
+    let entries =
+        all.get(start..).and_then(|rest| rest.get(..count)).filter(|_| start >= *used).ok_or(problem)?;
+    *used = start + count;
+    Ok(entries)
+}
+
+/// The arena is exactly as long as the furthest tensor reaches.
+fn check_activation_bytes(sections: &Sections<'_>) -> Result<(), LoadError> {
+    let furthest = sections.tensors.iter().map(|bytes| end(&TensorRecord::read(bytes))).max();
+    if furthest == Some(sections.graph.activation_bytes.into()) {
+        return Ok(());
+    }
+    Err(SectionKind::Graph.error("its size of the activations is not where the furthest tensor ends"))
+}
+
+fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, index: usize) -> Check {
     let input = readable(sections, layer.input, index)?;
     let output = tensor(sections, index + 1)?;
     let last = index + 1 == sections.layers.len();
@@ -92,10 +152,10 @@ fn check_layer(sections: &Sections<'_>, layer: &LayerRecord, index: usize) -> Ch
     ensure(layer.low <= layer.high, "its smallest output is above its largest")?;
     let skip_channels = check_skip(sections, layer, index, &output)?;
     match layer.op {
-        LayerRecord::CONV => check_conv(sections, layer, &input, &output, skip_channels),
+        LayerRecord::CONV => check_conv(sections, used, layer, [&input, &output], skip_channels),
         LayerRecord::MAX_POOL => check_max_pool(layer, &input, &output),
-        LayerRecord::AVERAGE_POOL => check_average_pool(sections, layer, &input, &output),
-        LayerRecord::DENSE => check_products(sections, layer, len(&input), &output, 0),
+        LayerRecord::AVERAGE_POOL => check_average_pool(sections, used, layer, [&input, &output]),
+        LayerRecord::DENSE => check_products(sections, used, layer, len(&input), output.c, 0),
         _ => Err("its operation is unknown to this build"),
     }
 }
@@ -114,15 +174,15 @@ fn readable(sections: &Sections<'_>, tensor_index: u16, index: usize) -> Check<T
 
 fn check_conv(
     sections: &Sections<'_>,
+    used: &mut Used,
     layer: &LayerRecord,
-    input: &TensorRecord,
-    output: &TensorRecord,
+    [input, output]: [&TensorRecord; 2],
     skip_channels: u16,
 ) -> Check {
     check_window(layer, input, output)?;
     ensure(layer.acc_shift == 0, "a convolution does not shift its accumulator")?;
     let fan_in = u64::from(layer.kernel[0]) * u64::from(layer.kernel[1]) * u64::from(input.c);
-    check_products(sections, layer, fan_in, output, skip_channels)
+    check_products(sections, used, layer, fan_in, output.c, skip_channels)
 }
 
 /// Kernel, stride and padding lead from the input's size to the output's.
@@ -175,20 +235,21 @@ fn check_skip(
 /// Weights and channel records are there, and no accumulator of any output channel can reach the limit.
 fn check_products(
     sections: &Sections<'_>,
+    used: &mut Used,
     layer: &LayerRecord,
     fan_in: u64,
-    output: &TensorRecord,
+    channels: u16,
     skip_channels: u16,
 ) -> Check {
-    let fan_in = usize::try_from(fan_in).map_err(|_| "has more weights than a file can hold")?;
-    let channels = channel_records(sections, layer, output.c.into())?;
-    let count = fan_in.checked_mul(channels.len()).ok_or("has more weights than a file can hold")?;
-    let weights = sections.weights.get(layer.weights as usize..).and_then(|rest| rest.get(..count));
-    let weights = weights.ok_or("its weights are not in the file")?;
+    let too_many = "has more weights than a file can hold";
+    let fan_in = usize::try_from(fan_in).map_err(|_| too_many)?;
+    let count = fan_in.checked_mul(channels.into()).ok_or(too_many)?;
+    let channels = used.channels(sections, layer, channels.into())?;
+    let weights = used.weights(sections, layer, count)?;
     let first = u32::from(layer.skip_channel);
     let skip = first..first + u32::from(skip_channels);
     for ((weights, record), index) in weights.chunks_exact(fan_in).zip(channels).zip(0u32..) {
-        let channel = ChannelRecord::read(record);
+        let channel = channel(record)?;
         let term = check_skip_multiplier(&channel, layer.skip_shift, skip.contains(&index))?;
         let sum = magnitude(weights).ok_or("a weight is -128")?;
         check_accumulator(&channel, sum.saturating_mul(128).saturating_add(term), layer.acc_shift)?;
@@ -196,13 +257,10 @@ fn check_products(
     Ok(())
 }
 
-fn channel_records<'m>(
-    sections: &Sections<'m>,
-    layer: &LayerRecord,
-    count: usize,
-) -> Check<&'m [[u8; ChannelRecord::LEN]]> {
-    let records = sections.channels.get(layer.channels as usize..).and_then(|rest| rest.get(..count));
-    records.ok_or("its channel records are not in the file")
+/// A channel record whose unused bytes are 0.
+fn channel(record: &[u8; ChannelRecord::LEN]) -> Check<ChannelRecord> {
+    ensure(record.ends_with(&[0; 3]), "the unused bytes of a channel record are not 0")?;
+    Ok(ChannelRecord::read(record))
 }
 
 /// Sum of the weights' magnitudes; `None` when one of them is -128.
@@ -243,16 +301,16 @@ fn check_max_pool(layer: &LayerRecord, input: &TensorRecord, output: &TensorReco
 
 fn check_average_pool(
     sections: &Sections<'_>,
+    used: &mut Used,
     layer: &LayerRecord,
-    input: &TensorRecord,
-    output: &TensorRecord,
+    [input, output]: [&TensorRecord; 2],
 ) -> Check {
     ensure(output.h == 1 && output.w == 1, "a global average has one row and one column")?;
     ensure(input.c == output.c, "a pooling keeps the number of channels")?;
-    let [record] = channel_records(sections, layer, 1)? else {
+    let [record] = used.channels(sections, layer, 1)? else {
         return Err("its channel record is not in the file");
     };
-    let channel = ChannelRecord::read(record);
+    let channel = channel(record)?;
     ensure(channel.skip_multiplier == 0, "a pooling has no shortcut")?;
     check_accumulator(&channel, 128 * u64::from(input.h) * u64::from(input.w), layer.acc_shift)
 }
@@ -295,15 +353,23 @@ fn in_place(
     consumes && not_input && same_place && layer.skip_stride == 1
 }
 
-/// Names and labels are one a line: as many as there are layers and classes, or none.
+/// Names and labels are one a line: as many as there are layers and classes, or none. No text is so long that finding
+/// each of its lines takes long, and none can send control codes to a terminal.
 fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
     let classes = sections.tensors.last().map_or(0, |bytes| TensorRecord::read(bytes).c.into());
     let texts = [
-        (SectionKind::Names, sections.names, sections.layers.len(), "does not hold one name a layer"),
-        (SectionKind::Labels, sections.labels, classes, "does not hold one label a class"),
+        (SectionKind::Names, sections.names, Some(sections.layers.len()), "does not hold one name a layer"),
+        (SectionKind::Labels, sections.labels, Some(classes), "does not hold one label a class"),
+        (SectionKind::Info, sections.info, None, ""),
     ];
     for (kind, text, expected, problem) in texts {
-        if !text.is_empty() && text.lines().count() != expected {
+        if text.len() > MAX_TEXT {
+            return Err(kind.error("is longer than 1 MiB"));
+        }
+        if text.chars().any(|c| c.is_control() && c != '\n') {
+            return Err(kind.error("holds a control character"));
+        }
+        if !text.is_empty() && expected.is_some_and(|lines| text.lines().count() != lines) {
             return Err(kind.error(problem));
         }
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
 use super::sections::{CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SectionKind};
-use super::{FORMAT_VERSION, MAGIC, WEIGHTS_ALIGN, crc32};
+use super::{FORMAT_VERSION, MAGIC, crc32};
 use crate::preprocess::{ChannelOrder, Preprocess, Resize};
 
 /// The content of a model file. Nothing is checked here: [`crate::Model::parse`] judges the result.
@@ -54,8 +54,7 @@ impl Content {
     }
 
     fn append_section(&self, file: &mut Vec<u8>, index: usize, kind: SectionKind) -> Option<()> {
-        let align = if kind == SectionKind::Weights { WEIGHTS_ALIGN } else { 4 };
-        file.resize(file.len().next_multiple_of(align), 0);
+        file.resize(file.len().next_multiple_of(kind.align()), 0);
         let offset = file.len();
         self.append_content(file, kind);
         let length = u32::try_from(file.len() - offset).ok()?;

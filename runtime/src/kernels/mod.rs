@@ -126,15 +126,17 @@ impl SkipTile<'_> {
 impl Kernels {
     /// The table of an instruction set; `None` when this CPU or this build lacks it.
     #[must_use]
-    pub const fn for_isa(isa: Isa) -> Option<&'static Self> {
+    pub fn for_isa(isa: Isa) -> Option<&'static Self> {
         match isa {
             Isa::Portable => Some(&portable::KERNELS),
         }
     }
 
-    /// Bytes of the packed weights of a layer with `channels` output channels; 0 when they are read in place.
+    /// Bytes of the packed weights of a layer with `channels` output channels; 0 when they are read in place, `None`
+    /// when there are more than the address space holds.
     #[must_use]
-    pub fn packed_len(&self, channels: usize, runs: usize, run_len: usize) -> usize {
-        self.packing.map_or(0, |packing| (packing.panel_len)(runs, run_len) * channels.div_ceil(self.nr))
+    pub fn packed_len(&self, channels: usize, runs: usize, run_len: usize) -> Option<usize> {
+        let panels = channels.div_ceil(self.nr);
+        self.packing.map_or(Some(0), |packing| (packing.panel_len)(runs, run_len).checked_mul(panels))
     }
 }

@@ -28,8 +28,8 @@ pub(crate) struct ConvPlan {
 }
 
 impl ConvPlan {
-    /// The one place that decides how a convolution runs.
-    pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Self {
+    /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
+    pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
         let [kernel_rows, kernel_columns] = conv.window.kernel;
         let [_, left, _, right] = conv.window.pads;
         let padded = conv.window.pads != [0; 4];
@@ -37,17 +37,17 @@ impl ConvPlan {
             && conv.window.stride == [1, 1]
             && conv.skip.is_none_or(|skip| skip.stride == 1);
         let run_len = kernel_columns * input.c;
-        let row_len = (left + input.w + right) * input.c;
-        Self {
-            scratch_len: if padded { kernel_rows * row_len } else { 0 },
-            packed_len: kernels.packed_len(output.c, kernel_rows, run_len),
+        let row_len = (left + input.w + right).checked_mul(input.c)?;
+        Some(Self {
+            scratch_len: if padded { kernel_rows.checked_mul(row_len)? } else { 0 },
+            packed_len: kernels.packed_len(output.c, kernel_rows, run_len)?,
             rows: if one_row { 1 } else { output.h },
             pixels: if one_row { output.h * output.w } else { output.w },
             run_len,
             pixel_stride: conv.window.stride[1] * input.c,
             row_len,
             padded,
-        }
+        })
     }
 }
 

@@ -316,6 +316,8 @@ pub fn network(seed: u64, values: Values) -> Content {
     let inner = b.conv(inner, 6, asymmetric, None);
     let apart = SkipSpec { tensor: projection, stride: 1, channel: 0, in_place: false };
     let block = b.conv(inner, 5, WindowSpec::POINT, Some(apart));
+    let itself = SkipSpec { tensor: block, stride: 1, channel: 0, in_place: false };
+    let block = b.conv(block, 5, WindowSpec::SAME3, Some(itself));
     let pooled = b.average_pool(block);
     b.dense(pooled, 7);
     b.finish()
@@ -451,7 +453,8 @@ impl Observer for Outputs {
 
 /// Runs a plan on `input` in buffers that were filled with `canary`, of exactly the size that the plan names.
 pub fn run(plan: &Plan<'_>, input: &[i8], canary: u8) -> Vec<Vec<i32>> {
-    let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len()), AlignedBuf::new(plan.packed_len()));
+    let (mut arena, mut packed) =
+        (AlignedBuf::new(plan.arena_len()).unwrap(), AlignedBuf::new(plan.packed_len()).unwrap());
     arena.as_mut().fill(canary);
     packed.as_mut().fill(canary);
     let mut session =

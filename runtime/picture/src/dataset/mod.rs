@@ -2,6 +2,7 @@
 
 mod error;
 mod folder;
+mod npy;
 mod records;
 
 use std::path::{Path, PathBuf};

@@ -5,9 +5,9 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use npyz::{NpyHeader, Order};
 use resi8::ChannelOrder;
 
+use super::npy::NpyHeader;
 use super::{DatasetError, DatasetOptions, Sample};
 
 /// How the bytes of one picture follow each other.
@@ -132,16 +132,16 @@ fn open_npy(
 ) -> Result<Records, DatasetError> {
     let &DatasetOptions { height, width, .. } = options;
     let channels = options.preprocess.order.channels();
-    let header = NpyHeader::from_reader(&mut file)
-        .map_err(|e| DatasetError::NotNpy { path: path.to_owned(), detail: e.to_string() })?;
+    let header = NpyHeader::read(&mut file)
+        .map_err(|detail| DatasetError::NotNpy { path: path.to_owned(), detail })?;
     let start = file.stream_position().map_err(|e| DatasetError::read(path, e))?;
     check_npy_type(path, &header)?;
     let (h, w, c) = (height as u64, width as u64, channels as u64);
-    let (number, layout) = match *header.shape() {
+    let (number, layout) = match header.shape[..] {
         [n, a, b, d] if (a, b, d) == (h, w, c) => (n, Layout::Pixels),
         [n, a, b, d] if (a, b, d) == (c, h, w) => (n, Layout::Planes),
         _ => {
-            let (path, shape) = (path.to_owned(), header.shape().to_vec());
+            let (path, shape) = (path.to_owned(), header.shape);
             return Err(DatasetError::NpyShape { path, shape, channels, height, width });
         }
     };
@@ -163,12 +163,10 @@ fn open_npy(
 
 /// Unsigned bytes in C order, nothing else.
 fn check_npy_type(path: &Path, header: &NpyHeader) -> Result<(), DatasetError> {
-    let dtype = header.dtype().descr();
-    let dtype = dtype.trim_matches('\'');
-    if !matches!(dtype, "|u1" | "<u1" | ">u1") {
-        return Err(DatasetError::NpyType { path: path.to_owned(), dtype: dtype.to_owned() });
+    if !matches!(header.dtype.as_str(), "|u1" | "<u1" | ">u1") {
+        return Err(DatasetError::NpyType { path: path.to_owned(), dtype: header.dtype.clone() });
     }
-    if header.order() != Order::C {
+    if header.fortran_order {
         return Err(DatasetError::NpyOrder { path: path.to_owned() });
     }
     Ok(())
