@@ -41,9 +41,9 @@ impl Operands {
         let panel = match kernels.packing {
             None => weights.clone(),
             Some(packing) => {
-                let mut panel = vec![0; kernels.packed_len(kernels.nr, rows, run_len)];
-                (packing.pack)(&weights, rows, run_len, &mut panel)
-                    .expect("the panel has the length asked for");
+                let len = kernels.packed_len(kernels.nr, rows, run_len).expect("a small panel");
+                let mut panel = vec![0; len];
+                (packing.pack)(&weights, rows, run_len, &mut panel).expect("a panel of the length asked for");
                 panel
             }
         };

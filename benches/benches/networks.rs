@@ -28,8 +28,8 @@ fn networks(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(model.macs()));
         for isa in Isa::available() {
             let plan = Plan::new(model, isa).expect("available");
-            let mut arena = AlignedBuf::new(plan.arena_len());
-            let mut packed = AlignedBuf::new(plan.packed_len());
+            let mut arena = AlignedBuf::new(plan.arena_len()).expect("enough memory");
+            let mut packed = AlignedBuf::new(plan.packed_len()).expect("enough memory");
             let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
             let mut session = Session::new(plan, buffers).expect("the buffers have the lengths asked for");
             session.self_test().unwrap_or_else(|error| panic!("{name}, {isa}: {error}"));

@@ -111,12 +111,18 @@ impl Network {
         self.builder.dense(mean, 10);
         self.slots.extend([INNER, 0]);
         let content = &mut self.builder.content;
-        content.graph.activation_bytes = 3 * SLOT_LEN;
         for (TensorRecord { offset, .. }, slot) in content.tensors.iter_mut().zip(self.slots) {
             *offset = slot * SLOT_LEN;
         }
+        content.graph.activation_bytes = content.tensors.iter().map(end).max().unwrap_or_default();
         self.builder.finish().to_bytes().expect("a small model fits a file")
     }
+}
+
+/// Where a tensor ends in the arena.
+fn end(tensor: &TensorRecord) -> u32 {
+    let element = if tensor.element == TensorRecord::I32 { 4 } else { 1 };
+    tensor.offset + u32::from(tensor.h) * u32::from(tensor.w) * u32::from(tensor.c) * element
 }
 
 #[cfg(test)]

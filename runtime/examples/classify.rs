@@ -19,8 +19,8 @@ fn classify(model: &str, pixels: &[u8]) -> Result<(), Box<dyn Error>> {
     let plan = Plan::new(Model::parse(&file)?, Isa::best())?;
 
     // A session works in the caller's memory; any number of pictures can go through one session.
-    let mut arena = AlignedBuf::new(plan.arena_len());
-    let mut packed = AlignedBuf::new(plan.packed_len());
+    let mut arena = AlignedBuf::new(plan.arena_len())?;
+    let mut packed = AlignedBuf::new(plan.packed_len())?;
     let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
 
     // The ranking is exact; the probabilities are floats, for people.

@@ -19,7 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
         if plan.arena_len() > MAX_ARENA || plan.packed_len() > MAX_ARENA || model.macs() > MAX_MACS {
             continue;
         }
-        let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len()), AlignedBuf::new(plan.packed_len()));
+        let [mut arena, mut packed] =
+            [plan.arena_len(), plan.packed_len()].map(|len| AlignedBuf::new(len).expect("a small buffer"));
         let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
         let mut session = Session::new(plan, buffers).expect("the buffers have the lengths asked for");
         session.set_self_test_input();
