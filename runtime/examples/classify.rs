@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session, softmax, top_k};
 
 fn classify(model: &str, pixels: &[u8]) -> Result<(), Box<dyn Error>> {
-    let file = std::fs::read(model)?;
+    let file = std::fs::read(model).map_err(|error| format!("{model}: {error}"))?;
     let plan = Plan::new(Model::parse(&file)?, Isa::best())?;
 
     // A session works in the caller's memory; any number of pictures can go through one session.
@@ -35,13 +35,13 @@ fn classify(model: &str, pixels: &[u8]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read_pixels(path: Option<&String>) -> std::io::Result<Vec<u8>> {
+fn read_pixels(path: Option<&String>) -> Result<Vec<u8>, Box<dyn Error>> {
     let Some(path) = path else {
         let mut pixels = Vec::new();
         std::io::stdin().read_to_end(&mut pixels)?;
         return Ok(pixels);
     };
-    std::fs::read(path)
+    Ok(std::fs::read(path).map_err(|error| format!("{path}: {error}"))?)
 }
 
 fn main() -> ExitCode {
@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         eprintln!("usage: classify model.r8 [pixels.rgb]");
         return ExitCode::from(2);
     };
-    match read_pixels(arguments.get(1)).map_err(Box::from).and_then(|pixels| classify(model, &pixels)) {
+    match read_pixels(arguments.get(1)).and_then(|pixels| classify(model, &pixels)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

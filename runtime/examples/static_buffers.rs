@@ -65,8 +65,8 @@ fn load(path: &str, memory: &'static mut [u8]) -> std::io::Result<&'static [u8]>
 }
 
 fn run(model: &str, picture: &str) -> Result<usize, Box<dyn std::error::Error>> {
-    let file = load(model, FLASH.take())?;
-    let pixels = load(picture, CAMERA.take())?;
+    let file = load(model, FLASH.take()).map_err(|error| format!("{model}: {error}"))?;
+    let pixels = load(picture, CAMERA.take()).map_err(|error| format!("{picture}: {error}"))?;
     Ok(classify(file, &mut ARENA.take().0, pixels)?)
 }
 
