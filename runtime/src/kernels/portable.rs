@@ -23,10 +23,10 @@ fn conv(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
     let channel_len = tile.runs.len() * tile.run_len;
     for (run_index, &run) in tile.runs.iter().enumerate() {
         let weights = run_of_channels(tile, channel_len, run_index * tile.run_len)?;
-        for (pixel, acc) in acc.iter_mut().enumerate().take(tile.pixels) {
-            let input = tile.input.get(run + pixel * tile.pixel_stride..)?.get(..tile.run_len)?;
-            multiply_accumulate(acc, input, weights);
-        }
+        let last = run + (tile.pixels - 1) * tile.pixel_stride;
+        let inputs =
+            [tile.input.get(run..)?.get(..tile.run_len)?, tile.input.get(last..)?.get(..tile.run_len)?];
+        multiply_accumulate(&mut acc, inputs, weights);
     }
     for (pixel, acc) in acc.iter().enumerate().take(tile.pixels) {
         let out = out.get_mut(pixel * tile.out_stride + tile.first_channel..)?;
@@ -44,18 +44,21 @@ fn run_of_channels<'a>(tile: &ConvTile<'a>, channel_len: usize, start: usize) ->
     Some(weights)
 }
 
-/// `acc[c] += sum(input * weights[c])` for the four channels at once, so that each input is loaded once.
+/// `acc[p][c] += sum(inputs[p] * weights[c])`, each value loaded once for all that need it.
 #[inline(always)]
-fn multiply_accumulate(acc: &mut [i32; NR], input: &[i8], weights: [&[i8]; NR]) {
-    let [w0, w1, w2, w3] = weights;
-    let [mut a0, mut a1, mut a2, mut a3] = *acc;
-    for ((((&x, &w0), &w1), &w2), &w3) in input.iter().zip(w0).zip(w1).zip(w2).zip(w3) {
-        a0 += product(x, w0);
-        a1 += product(x, w1);
-        a2 += product(x, w2);
-        a3 += product(x, w3);
+fn multiply_accumulate(acc: &mut [[i32; NR]; MR], [x0, x1]: [&[i8]; MR], [w0, w1, w2, w3]: [&[i8]; NR]) {
+    let [[mut a00, mut a01, mut a02, mut a03], [mut a10, mut a11, mut a12, mut a13]] = *acc;
+    for (((((&x0, &x1), &w0), &w1), &w2), &w3) in x0.iter().zip(x1).zip(w0).zip(w1).zip(w2).zip(w3) {
+        a00 += product(x0, w0);
+        a01 += product(x0, w1);
+        a02 += product(x0, w2);
+        a03 += product(x0, w3);
+        a10 += product(x1, w0);
+        a11 += product(x1, w1);
+        a12 += product(x1, w2);
+        a13 += product(x1, w3);
     }
-    *acc = [a0, a1, a2, a3];
+    *acc = [[a00, a01, a02, a03], [a10, a11, a12, a13]];
 }
 
 #[inline(always)]
