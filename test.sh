@@ -120,7 +120,7 @@ licences() {
 
 # The development profile traps overflows.
 overflow_checks() {
-    cargo test --locked -p resi8 --features write
+    cargo test --locked -p resi8 --features write --no-fail-fast
 }
 
 build_tests() {
@@ -129,7 +129,7 @@ build_tests() {
 }
 
 all_tests() {
-    cargo test "${everything[@]}" -- --show-output
+    cargo test "${everything[@]}" --no-fail-fast -- --show-output
 }
 
 # Cargo leaves a test whose required features are off out without a word: compare what ran with the files there are.
