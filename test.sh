@@ -1,0 +1,280 @@
+#!/usr/bin/env bash
+# Every check and every test of resi8, after installing what they need (Debian or Ubuntu, with cargo in PATH).
+#
+#     ./test.sh
+#
+# RESI8_DATA           folder of trained networks and labelled pictures for the accuracy tests, by default
+#                      ../shared/data; without it they are skipped, and the table at the end says so
+# RESI8_EXPECT_ISAS    instruction sets whose kernels must have been checked, separated by commas
+#
+# Exit code 0: all that was expected has run and passed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+readonly target=${CARGO_TARGET_DIR:-$PWD/target}
+readonly logs=$target/test-logs
+readonly thumb=thumbv7em-none-eabihf
+readonly everything=(--release --locked --workspace --features resi8/write)
+export RESI8_EXPECT_ISAS=${RESI8_EXPECT_ISAS:-portable}
+
+# --- The table ------------------------------------------------------------------------------------------------------
+
+rows=()
+failures=0
+
+# row WHAT RESULT [SECONDS]
+row() {
+    rows+=("$(printf '%-46s %-40s %6s' "$1" "$2" "${3:-}")")
+}
+
+# Counts of all test programs in a log: "PASSED FAILED IGNORED".
+count_tests() {
+    awk '/^test result:/ { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$@"
+}
+
+log_of() {
+    echo "$logs/${1//[^[:alnum:]]/-}.log"
+}
+
+# section NAME COMMAND...: runs the command, shows its output and keeps it, adds a row to the table. A failure is
+# remembered and the next section runs all the same, so that one run shows everything that is wrong.
+section() {
+    local name=$1 log start=$SECONDS status passed failed ignored result
+    log=$(log_of "$name")
+    shift
+    printf '\n==== %s\n' "$name"
+    set +e
+    (set -e; "$@") 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
+    set -e
+    read -r passed failed ignored < <(count_tests "$log")
+    result=passed
+    if ((passed + failed > 0)); then result="$passed tests passed"; fi
+    if ((ignored > 0)); then result+=", $ignored ignored"; fi
+    if ((status != 0)); then
+        result="FAILED (exit code $status)"
+        failures=$((failures + 1))
+        printf '==== %s FAILED\n' "$name"
+    fi
+    row "$name" "$result" "$((SECONDS - start)) s"
+}
+
+print_table() {
+    local passed failed
+    read -r passed failed _ < <(count_tests "$logs"/*.log)
+    printf '\n==== What ran\n'
+    printf '%s\n' "${rows[@]}"
+    printf '\n%s sections failed, %s s in all\n' "$failures" "$SECONDS"
+    printf '%s passed, %s failed\n' "$passed" "$failed"
+}
+
+# --- What is needed -------------------------------------------------------------------------------------------------
+
+have() {
+    command -v "$1" >/dev/null
+}
+
+apt_install() {
+    local as_root=()
+    have apt-get || { echo "cannot install $*: there is no apt-get here"; return 1; }
+    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+}
+
+tools() {
+    have cargo || { echo "cargo is not in PATH: install Rust, see https://rustup.rs"; return 1; }
+    if ! have cc || ! have c++ || ! have nm; then apt_install build-essential; fi
+    cargo fmt --version || rustup component add rustfmt
+    cargo clippy --version || rustup component add clippy
+    rustc --version --verbose
+}
+
+# --- Checks without running -----------------------------------------------------------------------------------------
+
+format() {
+    cargo fmt --all --check
+    cargo fmt --manifest-path runtime/fuzz/Cargo.toml --check
+}
+
+lint() {
+    cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    cargo clippy --release --locked -p resi8 --no-default-features -- -D warnings
+    cargo clippy --release --locked -p resi8 --no-default-features --features write -- -D warnings
+}
+
+# The binaries are left out: that of the converter has the runtime's name.
+docs() {
+    RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --lib
+}
+
+fuzz_target() {
+    cargo clippy --locked --manifest-path runtime/fuzz/Cargo.toml --target-dir "$target/fuzz" -- -D warnings
+}
+
+licences() {
+    cargo deny --workspace check licenses bans sources
+}
+
+# --- Tests ----------------------------------------------------------------------------------------------------------
+
+# The development profile traps overflows.
+overflow_checks() {
+    cargo test --locked -p resi8 --features write --no-fail-fast
+}
+
+build_tests() {
+    cargo test "${everything[@]}" --no-run
+    cargo build "${everything[@]}" --bins --examples
+}
+
+all_tests() {
+    cargo test "${everything[@]}" --no-fail-fast -- --show-output
+}
+
+# Cargo leaves a test whose required features are off out without a word: compare what ran with the files there are.
+nothing_left_out() {
+    local log isa
+    log=$(log_of "all tests")
+    diff --unified=0 --label "test programs that there are" --label "test programs that ran" \
+        <(find runtime converter benches -regex '.*/tests/[^/]*\.rs' -printf '%f\n' | sort) \
+        <(sed -nE 's/^ *Running tests\/([^ /]+\.rs) .*/\1/p' "$log" | sort)
+    for isa in ${RESI8_EXPECT_ISAS//,/ }; do
+        grep -qx "kernel_check: $isa ran" "$log" || { echo "the kernels of $isa have not been checked"; return 1; }
+    done
+    if [ -n "${RESI8_REQUIRE_DATA:-}" ] && grep "SKIPPED:" "$log"; then
+        echo "tests were skipped although there is data"
+        return 1
+    fi
+    echo "all test programs and all expected instruction sets have run"
+}
+
+# Every benchmark once: its results are compared with a naive computation, nothing is timed.
+benchmarks_once() {
+    cargo test "${everything[@]}" --bench kernels --bench networks
+}
+
+# Record 0 of a CIFAR-style file (label; red, green, blue planes of 32 x 32) as interleaved RGB bytes.
+first_picture() {
+    local hex
+    plane() { od -j$((1 + $2 * 1024)) -N1024 -An -v -tx1 -w1 "$1" | sed 's/ */\\x/'; }
+    hex=$(paste -d '' <(plane "$1" 0) <(plane "$1" 1) <(plane "$1" 2) | tr -d '\n')
+    printf '%b' "$hex"
+}
+
+# Converts the network that comes with resi8; both examples then find the same class for the same picture.
+examples() {
+    local folder=$target/examples-test best static
+    mkdir -p "$folder"
+    first_picture converter/models/calibration/drawn_128.bin >"$folder/picture.rgb"
+    "$target/release/resi8" demo -o "$folder/demo.r8"
+    "$target/release/resi8-run" selftest "$folder/demo.r8"
+    "$target/release/examples/classify" "$folder/demo.r8" <"$folder/picture.rgb" | tee "$folder/classes.txt"
+    best=$(sed -nE '1s/.* (class [0-9]+) .*/\1/p' "$folder/classes.txt")
+    static=$("$target/release/examples/static_buffers" "$folder/demo.r8" "$folder/picture.rgb")
+    echo "in static memory: $static"
+    [ "$best" = "$static" ]
+}
+
+# --- Without std ----------------------------------------------------------------------------------------------------
+
+no_std_host() {
+    cargo build --release --locked -p resi8 --no-default-features
+    cargo build --release --locked -p resi8 --no-default-features --features write
+}
+
+# The prebuilt core library, installed by rustup if it can.
+prebuilt_core() {
+    libdir=$(rustc --print target-libdir --target "$thumb")
+    compgen -G "$libdir/libcore-*.rlib" && return
+    have rustup && timeout --kill-after=5 60 rustup target add "$thumb"
+}
+
+# Where rustup's servers are out of reach, the distribution's rustc-web builds core from its source package.
+build_with_distribution() {
+    local packages=(rustc-web cargo-web rust-web-src)
+    dpkg --status "${packages[@]}" >/dev/null 2>&1 || apt_install "${packages[@]}"
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -Zbuild-std=core "$@"
+    libdir=$(/usr/bin/rustc --print target-libdir --target "$thumb")
+}
+
+no_std_thumb() {
+    local out=$target/thumb libdir how=rustup
+    local build=(--release --locked -p resi8 --no-default-features --target "$thumb" --target-dir "$out")
+    rm -rf "$out"
+    if prebuilt_core; then
+        cargo build "${build[@]}"
+    else
+        how="the distribution's source"
+        build_with_distribution "${build[@]}"
+    fi
+    no_std_inside "$libdir" "$out/$thumb/release/deps"
+    echo "core library from $how"
+}
+
+# no_std_inside SYSROOT_LIBRARIES BUILT_LIBRARIES: there was no std to link, and no symbol of the allocator is used.
+no_std_inside() {
+    local symbols
+    if compgen -G "$1/libstd-*" || compgen -G "$2/libstd-*" || compgen -G "$2/liballoc-*"; then
+        echo "std or alloc was at hand for $thumb: this build proves nothing"
+        return 1
+    fi
+    symbols=$(nm --format=posix "$2"/libresi8-*.rlib 2>/dev/null | cut -d ' ' -f 1)
+    grep -q resi8 <<<"$symbols" || { echo "nm finds no symbol of resi8: this check proves nothing"; return 1; }
+    if grep -E '3std|5alloc|__rust_(de|re)?alloc' <<<"$symbols"; then
+        echo "these symbols need std or an allocator"
+        return 1
+    fi
+    echo "$(wc -l <<<"$symbols") symbols, none of std or an allocator"
+}
+
+# --- All of it ------------------------------------------------------------------------------------------------------
+
+find_data() {
+    local data=${RESI8_DATA:-$PWD/../shared/data}
+    if [ -d "$data" ]; then
+        RESI8_DATA=$(realpath "$data")
+        export RESI8_DATA RESI8_REQUIRE_DATA=1
+    else
+        unset RESI8_REQUIRE_DATA
+        printf '\nSKIPPED: THE ACCURACY TESTS WILL NOT RUN. There is no folder %s; set RESI8_DATA.\n' "$data"
+    fi
+}
+
+rows_of_isas() {
+    local log isa
+    log=$(log_of "all tests")
+    while read -r isa; do
+        row "kernels: $isa" "checked"
+    done < <(sed -nE 's/^kernel_check: (.*) ran$/\1/p' "$log" | sort -u)
+    if [ -n "${RESI8_REQUIRE_DATA:-}" ]; then
+        row "data for the accuracy tests" "there, none may be skipped"
+    else
+        row "data for the accuracy tests" "NOT THERE: SKIPPED"
+    fi
+}
+
+main() {
+    rm -rf "$logs"
+    mkdir -p "$logs"
+    find_data
+    section "tools" tools
+    section "format" format
+    section "runtime tests with overflow checks" overflow_checks
+    section "no_std: $(rustc --print host-tuple)" no_std_host
+    section "no_std: $thumb" no_std_thumb
+    section "build of all tests" build_tests
+    section "all tests" all_tests
+    section "nothing left out" nothing_left_out
+    section "benchmarks, each once" benchmarks_once
+    section "examples" examples
+    section "lint" lint
+    section "documentation" docs
+    section "fuzz target builds" fuzz_target
+    if have cargo-deny; then section "licences" licences; fi
+    rows_of_isas
+    print_table
+    ((failures == 0))
+}
+
+main
