@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use anyhow::{Context, Result, bail, ensure};
 use resi8::{Isa, Model, Plan, Preprocess};
 
-use crate::calibrate::{Calibration, QuantParams, RangeMethod, calibrate, quant_params};
+use crate::calibrate::{Calibration, Observer, QuantParams, RangeMethod, calibrate, quant_params};
 use crate::emit::{Extras, emit};
 use crate::float::{FloatModel, FoldCheck, check_folding, folded_to_onnx};
 use crate::fold::fold;
@@ -138,7 +138,8 @@ pub fn convert(
     progress.finish();
 
     let params = tensor_params(&folded, &calibration, options.method);
-    let quantized = quantize(&folded, &params, &options.preprocess)?;
+    let means: Vec<Vec<f64>> = calibration.observers().iter().map(Observer::channel_means).collect();
+    let quantized = quantize(&folded, &params, &means, &options.preprocess)?;
     let memory = memory::plan(&quantized);
     let extras =
         Extras { preprocess: options.preprocess, labels: options.labels.clone(), info: options.info.clone() };

@@ -127,14 +127,18 @@ pub struct Quantized {
 
 /// Quantizes a network whose tensor `i + 1` is the output of layer `i`.
 ///
-/// `params` has one entry per tensor of `folded`; those of the input, of the logits and of max-pool outputs are not
-/// used, because they follow from the arithmetic.
+/// `params` and `means` (the mean of every channel) have one entry per tensor of `folded`; the params of the input, of
+/// the logits and of max-pool outputs are not used, because they follow from the arithmetic.
+///
+/// Rounding weights shifts a channel's mean wherever its inputs have a mean, as they have after a ReLU; the expected
+/// shift is taken out of the bias (bias correction, Nagel et al. 2019, section 4.2, with measured means).
 ///
 /// # Errors
 /// See [`QuantizeError`].
 pub fn quantize(
     folded: &Folded,
     params: &[QuantParams],
+    means: &[Vec<f64>],
     preprocess: &Preprocess,
 ) -> Result<Quantized, QuantizeError> {
     let mut tensors: Vec<QuantizedTensor> = Vec::with_capacity(folded.tensors.len());
@@ -145,7 +149,7 @@ pub fn quantize(
     (tensors[0].scale, tensors[0].zero_point) = (1.0, -128);
     let mut layers = Vec::with_capacity(folded.layers.len());
     for layer in &folded.layers {
-        layers.push(quantize_layer(layer, &mut tensors, preprocess)?);
+        layers.push(quantize_layer(layer, &mut tensors, &means[layer.input.0], preprocess)?);
     }
     let input_pad = (0..tensors[0].shape.c).map(|c| pad_pixel(preprocess, c)).collect();
     Ok(Quantized { tensors, layers, input_pad })
@@ -162,17 +166,18 @@ fn pad_pixel(preprocess: &Preprocess, c: usize) -> i8 {
 fn quantize_layer(
     layer: &Layer,
     tensors: &mut [QuantizedTensor],
+    means: &[f64],
     preprocess: &Preprocess,
 ) -> Result<QuantizedLayer, QuantizeError> {
     let reads_input = layer.input.0 == 0;
     match &layer.op {
         Op::Conv(conv) if reads_input => {
             let raw = fold_preprocessing(conv, tensors[0].shape.c, preprocess);
-            quantize_conv(layer, &raw, tensors)
+            quantize_conv(layer, &raw, &pixel_means(means, preprocess), tensors)
         }
         _ if reads_input => Err(QuantizeError::InputConsumer(layer.name.clone())),
-        Op::Conv(conv) => quantize_conv(layer, conv, tensors),
-        Op::Dense(dense) => quantize_dense(layer, dense, tensors),
+        Op::Conv(conv) => quantize_conv(layer, conv, means, tensors),
+        Op::Dense(dense) => quantize_dense(layer, dense, means, tensors),
         Op::GlobalAveragePool => Ok(quantize_average_pool(layer, tensors)),
         &Op::MaxPool { kernel, stride, pads } => {
             let QuantizedTensor { scale, zero_point, .. } = tensors[layer.input.0];
@@ -206,8 +211,25 @@ fn fold_preprocessing(conv: &Conv, channels: usize, preprocess: &Preprocess) -> 
     raw
 }
 
+/// Means of raw pixels from those of normalised ones.
+fn pixel_means(means: &[f64], preprocess: &Preprocess) -> Vec<f64> {
+    let pixel = |(c, mean): (usize, &f64)| {
+        (mean * f64::from(preprocess.std[c]) + f64::from(preprocess.mean[c]))
+            / f64::from(preprocess.pixel_scale)
+    };
+    means.iter().enumerate().map(pixel).collect()
+}
+
+/// What rounding the weights takes from a channel's mean output; weights are `[tap][in]`.
+fn lost_mean(row: &[f64], weights: &[i8], weight_scale: f64, means: &[f64]) -> f64 {
+    let lost = row.iter().zip(weights).zip(means.iter().cycle());
+    lost.map(|((real, &rounded), mean)| (real - weight_scale * f64::from(rounded)) * mean).sum()
+}
+
 /// The scales around a layer's accumulator.
-struct Scales {
+struct Scales<'a> {
+    /// Mean of each input channel.
+    means: &'a [f64],
     input: f64,
     input_zero: i64,
     output: f64,
@@ -219,6 +241,7 @@ struct Scales {
 fn quantize_conv(
     layer: &Layer,
     conv: &Conv,
+    means: &[f64],
     tensors: &mut [QuantizedTensor],
 ) -> Result<QuantizedLayer, QuantizeError> {
     let input = &tensors[layer.input.0];
@@ -227,6 +250,7 @@ fn quantize_conv(
     let rows: Vec<Vec<f64>> =
         conv.weights.chunks(channels_in * taps).map(|row| channels_last(row, channels_in, taps)).collect();
     let mut scales = Scales {
+        means,
         input: input.scale.into(),
         input_zero: input.zero_point.into(),
         output: tensors[layer.output.0].scale.into(),
@@ -310,11 +334,12 @@ const LARGEST_SKIP_MULTIPLIER: f64 = 8_000_000.0;
 /// Quantizes one channel at its natural scale, or at the next coarser one at which everything fits.
 ///
 /// A dead channel (all weights 0) gets a scale that keeps its bias exact to a fraction of an output step.
-fn quantize_channel(row: &[f64], bias: f64, scales: &Scales) -> Result<(Vec<i8>, QuantizedChannel), f64> {
+fn quantize_channel(row: &[f64], bias: f64, scales: &Scales<'_>) -> Result<(Vec<i8>, QuantizedChannel), f64> {
     let finest = scales.output / scales.input * 2f64.powi(-20);
     let mut weight_scale = natural_scale(row).max(finest);
     for _ in 0..64 {
         let weights: Vec<i8> = row.iter().map(|w| round_weight(w / weight_scale)).collect();
+        let bias = bias + lost_mean(row, &weights, weight_scale, scales.means);
         if let Some(channel) = channel_at(&weights, bias, weight_scale, scales) {
             return Ok((weights, channel));
         }
@@ -329,7 +354,7 @@ fn round_weight(value: f64) -> i8 {
 }
 
 /// The channel's integers at this weight scale; `None` when one of them does not fit.
-fn channel_at(weights: &[i8], bias: f64, weight_scale: f64, scales: &Scales) -> Option<QuantizedChannel> {
+fn channel_at(weights: &[i8], bias: f64, weight_scale: f64, scales: &Scales<'_>) -> Option<QuantizedChannel> {
     let step = scales.input * weight_scale;
     let (sum, magnitude) = weights.iter().fold((0i64, 0i64), |(sum, magnitude), &w| {
         (sum + i64::from(w), magnitude + i64::from(w.unsigned_abs()))
@@ -396,6 +421,7 @@ fn quantize_average_pool(layer: &Layer, tensors: &[QuantizedTensor]) -> Quantize
 fn quantize_dense(
     layer: &Layer,
     dense: &Dense,
+    means: &[f64],
     tensors: &mut [QuantizedTensor],
 ) -> Result<QuantizedLayer, QuantizeError> {
     let input = tensors[layer.input.0].clone();
@@ -408,6 +434,7 @@ fn quantize_dense(
         #[expect(clippy::cast_possible_truncation, reason = "a scale fits f32")]
         let output = output as f32;
         let scales = Scales {
+            means,
             input: input.scale.into(),
             input_zero: input.zero_point.into(),
             output: output.into(),
@@ -430,10 +457,11 @@ fn quantize_dense(
 const MAX_DENSE_SHIFT: u8 = 10;
 
 /// One class at its natural scale; `None` when the accumulator would not fit.
-fn quantize_class(row: &[f64], bias: f64, scales: &Scales) -> Option<(Vec<i8>, QuantizedChannel)> {
+fn quantize_class(row: &[f64], bias: f64, scales: &Scales<'_>) -> Option<(Vec<i8>, QuantizedChannel)> {
     let finest = scales.output / scales.input * 2f64.powi(-20);
     let weight_scale = natural_scale(row).max(finest);
     let weights: Vec<i8> = row.iter().map(|w| round_weight(w / weight_scale)).collect();
+    let bias = bias + lost_mean(row, &weights, weight_scale, scales.means);
     let channel = channel_at(&weights, bias, weight_scale, scales)?;
     Some((weights, channel))
 }

@@ -43,7 +43,7 @@ fn relu(values: Vec<f32>) -> Vec<f32> {
 }
 
 fn observed(values: &[f32]) -> Observer {
-    let mut observer = Observer::new("t");
+    let mut observer = Observer::new("t", 1);
     observer.observe(values).unwrap();
     observer
 }
@@ -79,7 +79,7 @@ fn ranges_of_known_distributions() {
 fn degenerate_tensors_get_usable_ranges() {
     for method in METHODS {
         let of = |values: &[f32]| observed(values).range(method);
-        assert_eq!(Observer::new("unseen").range(method), (0.0, 1.0), "{method}");
+        assert_eq!(Observer::new("unseen", 1).range(method), (0.0, 1.0), "{method}");
         assert_eq!(of(&[0.0, -0.0, 0.0]), (0.0, 1.0), "{method}");
         assert_eq!(of(&[1e-30; 9]), (0.0, MIN_SPAN), "{method}");
         assert_eq!(of(&[-1e-30; 9]), (-MIN_SPAN, 0.0), "{method}");
@@ -96,10 +96,10 @@ fn degenerate_tensors_get_usable_ranges() {
 #[test]
 fn a_value_that_is_not_finite_names_its_tensor_and_counts_nothing() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-        let mut observer = Observer::new("layer1.relu");
+        let mut observer = Observer::new("layer1.relu", 1);
         let error = observer.observe(&[1.0, bad]).unwrap_err();
         assert!(error.to_string().contains("layer1.relu"));
-        assert_eq!(observer, Observer::new("layer1.relu"));
+        assert_eq!(observer, Observer::new("layer1.relu", 1));
     }
 }
 
@@ -193,7 +193,7 @@ proptest! {
         prop_assert_eq!(&merged, &whole);
 
         values.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
-        let mut one_by_one = Observer::new("t");
+        let mut one_by_one = Observer::new("t", 1);
         for value in &values {
             one_by_one.observe(&[*value]).unwrap();
         }

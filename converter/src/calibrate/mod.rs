@@ -137,7 +137,7 @@ pub fn calibrate<E: Into<Box<dyn Error + Send + Sync>>>(
 }
 
 fn fresh_observers(folded: &Folded) -> Vec<Observer> {
-    folded.tensors.iter().map(|tensor| Observer::new(&tensor.name)).collect()
+    folded.tensors.iter().map(|tensor| Observer::new(&tensor.name, tensor.shape.c)).collect()
 }
 
 /// One thread's share of the samples.

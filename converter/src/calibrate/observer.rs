@@ -22,17 +22,23 @@ pub struct Observer {
     /// Extremes; the other way round (+inf, -inf) while nothing was seen.
     min: f32,
     max: f32,
+    /// Sum of each channel's values in units of 2^-[`SUM_BITS`]: whole numbers, so that their order does not matter.
+    channel_sums: Vec<i128>,
     /// Magnitudes of the values below and above zero.
     pub(super) negative: Histogram,
     pub(super) positive: Histogram,
 }
 
+/// Fraction bits of a channel's sum.
+const SUM_BITS: i32 = 24;
+
 impl Observer {
-    /// An observer of the tensor called `name` that has seen nothing yet.
+    /// An observer of the tensor called `name`, of `channels` channels, that has seen nothing yet.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub fn new(name: &str, channels: usize) -> Self {
         Self {
             name: name.to_owned(),
+            channel_sums: vec![0; channels],
             count: 0,
             zeros: 0,
             min: f32::INFINITY,
@@ -42,7 +48,7 @@ impl Observer {
         }
     }
 
-    /// Takes in values of the tensor.
+    /// Takes in values of the tensor, all those of one channel after those of another.
     ///
     /// # Errors
     ///
@@ -70,6 +76,16 @@ impl Observer {
             }
         }
         self.count += values.len() as u64;
+        let plane = (values.len() / self.channel_sums.len().max(1)).max(1);
+        for (sum, values) in self.channel_sums.iter_mut().zip(values.chunks(plane)) {
+            let real: f64 = values.iter().copied().map(f64::from).sum();
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates far above any trained network's sums"
+            )]
+            let units = (real * 2f64.powi(SUM_BITS)).round() as i128;
+            *sum = sum.saturating_add(units);
+        }
         Ok(())
     }
 
@@ -77,6 +93,9 @@ impl Observer {
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.zeros += other.zeros;
+        for (sum, other) in self.channel_sums.iter_mut().zip(&other.channel_sums) {
+            *sum = sum.saturating_add(*other);
+        }
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);
         self.negative.merge(&other.negative);
@@ -99,6 +118,14 @@ impl Observer {
     #[must_use]
     pub fn zeros(&self) -> u64 {
         self.zeros
+    }
+
+    /// Mean of each channel's values; 0 while nothing was seen.
+    #[must_use]
+    pub fn channel_means(&self) -> Vec<f64> {
+        let per_channel = self.count as f64 / self.channel_sums.len() as f64;
+        let mean = |sum: &i128| *sum as f64 / 2f64.powi(SUM_BITS) / per_channel.max(1.0);
+        self.channel_sums.iter().map(mean).collect()
     }
 
     /// Smallest and largest value seen, if any was.
