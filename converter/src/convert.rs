@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, Result, bail, ensure};
-use resi8::{Isa, Model, Plan, Preprocess};
+use resi8::{Isa, Model, Preprocess};
 
 use crate::calibrate::{Calibration, Observer, QuantParams, RangeMethod, calibrate, quant_params};
 use crate::emit::{Extras, emit};
@@ -244,12 +244,4 @@ fn warnings(
         }
     }
     warnings
-}
-
-/// Bytes of the arena of a model on this machine.
-///
-/// # Errors
-/// The model's buffers exceed the address space.
-pub fn arena_bytes(model: &Model<'_>, isa: Isa) -> Result<usize> {
-    Ok(Plan::new(*model, isa)?.arena_len())
 }

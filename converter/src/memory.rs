@@ -45,8 +45,7 @@ pub fn plan(network: &Quantized) -> MemoryPlan {
 }
 
 /// Bytes of a tensor: int8 activations, int32 logits for the last one.
-#[must_use]
-pub fn tensor_bytes(network: &Quantized, tensor: usize) -> usize {
+fn tensor_bytes(network: &Quantized, tensor: usize) -> usize {
     let element = if tensor + 1 == network.tensors.len() { 4 } else { 1 };
     network.tensors[tensor].shape.len() * element
 }
@@ -120,10 +119,4 @@ fn lower_bound(network: &Quantized, buffers: &[Buffer], last_use: &[usize]) -> u
         .map(|layer| buffers.iter().filter(|buffer| live(buffer, layer)).map(|buffer| buffer.len).sum())
         .max()
         .unwrap_or(0)
-}
-
-/// Whether a tensor is in use while a layer runs.
-#[must_use]
-pub fn is_live(plan: &MemoryPlan, tensor: usize, layer: usize) -> bool {
-    tensor <= layer + 1 && layer <= plan.last_use[tensor]
 }

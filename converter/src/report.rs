@@ -27,9 +27,9 @@ pub struct Report {
     pub layers: Vec<LayerReport>,
     /// Index of the layer with the lowest SQNR.
     pub worst_layer: usize,
-    /// Share of the measured samples for which int8 and float name the same class.
+    /// Share of the measured samples for which int8 and float name the same class, 0 to 1.
     pub agreement: f64,
-    /// Signal to quantization noise of the logits.
+    /// Signal to quantization noise of the logits, in decibels.
     pub logit_sqnr_db: f64,
     /// Bytes of the model file.
     pub file_bytes: usize,
@@ -39,7 +39,7 @@ pub struct Report {
     pub arena_bytes: usize,
     /// Bytes of it that hold activations.
     pub activation_bytes: usize,
-    /// No order of these layers can need fewer bytes for activations.
+    /// No placement can need fewer bytes for activations when the layers run in this order.
     pub activation_bytes_bound: usize,
     /// Multiply-accumulates of one run.
     pub macs: u64,
@@ -62,9 +62,9 @@ pub struct LayerReport {
     pub weight_scale: Option<[f64; 2]>,
     /// Real values that its output can hold; none for logits.
     pub activation_range: Option<[f64; 2]>,
-    /// Signal to quantization noise, all layers before it included.
+    /// Signal to quantization noise in decibels, all layers before it included.
     pub sqnr_db: f64,
-    /// Share of its float values that are out of range.
+    /// Share of its float values that are out of range, 0 to 1.
     pub clip_rate: f64,
 }
 

@@ -75,7 +75,7 @@ impl<'m> Plan<'m> {
         }
     }
 
-    /// The last `len` bytes of the arena that scratch of this length occupies.
+    /// Where scratch of `len` bytes lies: at the end of the arena, so that only the largest begins at an aligned byte.
     pub(crate) const fn scratch(&self, len: usize) -> core::ops::Range<usize> {
         self.arena_len - len..self.arena_len
     }

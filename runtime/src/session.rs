@@ -206,11 +206,11 @@ impl<'m, 'b> Session<'m, 'b> {
                 return Some(rest);
             }
             Op::MaxPool(window) => {
-                let [input, output] = self.two(layer)?;
+                let [input, output] = self.input_and_output(layer)?;
                 pool::max(kernels, window, &layer.input, &layer.output, input, output)?;
             }
             Op::AveragePool { channel, acc_shift, clamp } => {
-                let [input, output] = self.two(layer)?;
+                let [input, output] = self.input_and_output(layer)?;
                 pool::average(kernels, channel, *acc_shift, *clamp, &layer.output, input, output)?;
             }
             Op::Dense { weights, channels, acc_shift } => {
@@ -223,12 +223,13 @@ impl<'m, 'b> Session<'m, 'b> {
         Some(packed)
     }
 
-    /// Input and output of a layer.
-    fn two(&mut self, layer: &Layer<'_>) -> Option<[&mut [i8]; 2]> {
+    fn input_and_output(&mut self, layer: &Layer<'_>) -> Option<[&mut [i8]; 2]> {
         let ranges = [layer.input.range(), layer.output.range()];
         Some(self.arena.get_disjoint_mut(ranges).ok()?.map(bytemuck::cast_slice_mut))
     }
 
+    /// A shortcut lies in memory of its own, or is the convolution's input itself, or is overwritten in place: then the
+    /// output holds it, and borrowing the same bytes twice is neither possible nor needed.
     fn run_conv(
         &mut self,
         layer: &Layer<'_>,

@@ -30,9 +30,9 @@ pub struct BenchArgs {
 /// What `bench` reports.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct BenchReport {
-    /// Median over the runs.
+    /// Median over the runs, in milliseconds.
     pub latency_ms_median: f64,
-    /// Fastest run.
+    /// Fastest run, in milliseconds.
     pub latency_ms_min: f64,
     /// Threads used.
     pub threads: usize,
@@ -66,8 +66,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.self_test()?;
-    let mut times = Vec::with_capacity(args.runs);
-    for run in 0..args.warmup + args.runs {
+    let mut times = Vec::new();
+    for run in 0..args.warmup.saturating_add(args.runs) {
         session.set_self_test_input();
         let start = Instant::now();
         session.run()?;
@@ -75,10 +75,11 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
             times.push(start.elapsed());
         }
     }
+    let fastest = times.iter().copied().min().unwrap_or_default();
     let median = median(&mut times);
     let report = BenchReport {
         latency_ms_median: milliseconds(median),
-        latency_ms_min: milliseconds(times[0]),
+        latency_ms_min: milliseconds(fastest),
         threads: 1,
         isa: args.model.isa().name().to_owned(),
         runs: args.runs,

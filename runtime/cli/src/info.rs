@@ -23,7 +23,7 @@ pub struct InfoArgs {
 /// Sizes of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sizes {
-    /// Bytes of the arena with the best instruction set here.
+    /// Bytes of the arena with the instruction set that was asked for.
     pub arena_bytes: usize,
     /// Bytes of packed weights with it.
     pub packed_bytes: usize,
@@ -39,7 +39,7 @@ impl Sizes {
     /// Sizes of a model for an instruction set.
     ///
     /// # Errors
-    /// The instruction set is not available.
+    /// The instruction set is not available, or the buffers exceed the address space.
     pub fn new(model: &Model<'_>, isa: Isa) -> Result<Self> {
         let plan = Plan::new(*model, isa)?;
         Ok(Self {

@@ -38,7 +38,7 @@ pub struct LayerTime {
     pub output: [usize; 3],
     /// Multiply-accumulates.
     pub macs: u64,
-    /// Median time.
+    /// Median time in milliseconds.
     pub ms: f64,
 }
 

@@ -36,7 +36,7 @@ pub struct Guess {
     pub label: String,
     /// Integer logit.
     pub logit: i32,
-    /// Softmax of the logits.
+    /// Softmax of the logits, 0 to 1.
     pub probability: f32,
 }
 
@@ -65,7 +65,7 @@ pub fn classify(session: &mut Session<'_, '_>, pixels: &[u8], top: usize) -> Res
     let logits = session.classify(pixels)?;
     #[expect(clippy::cast_precision_loss, reason = "a probability needs no more digits")]
     let probabilities = softmax(logits.iter().map(|&logit| logit as f32 * scale));
-    let mut best = vec![(0, 0); top];
+    let mut best = vec![(0, 0); top.min(logits.len())];
     let guess = |&(class, logit): &(usize, i32)| {
         let probability = probabilities.get(class).copied().unwrap_or_default();
         Guess { class, label: label(&model, class), logit, probability }

@@ -86,6 +86,15 @@ fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_b
     }
 }
 
+/// The arena is exactly as long as the furthest tensor reaches.
+fn check_activation_bytes(sections: &Sections<'_>) -> Result<(), LoadError> {
+    let furthest = sections.tensors.iter().map(|bytes| end(&TensorRecord::read(bytes))).max();
+    if furthest == Some(sections.graph.activation_bytes.into()) {
+        return Ok(());
+    }
+    Err(SectionKind::Graph.error("its size of the activations is not where the furthest tensor ends"))
+}
+
 /// How much of the weights and channel records the layers before have used. Each layer's stand behind those of the
 /// layers before it, so that reading them all takes time in proportion to the file.
 #[derive(Debug, Default)]
@@ -129,15 +138,6 @@ fn take<'m, T>(
         all.get(start..).and_then(|rest| rest.get(..count)).filter(|_| start >= *used).ok_or(problem)?;
     *used = start + count;
     Ok(entries)
-}
-
-/// The arena is exactly as long as the furthest tensor reaches.
-fn check_activation_bytes(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let furthest = sections.tensors.iter().map(|bytes| end(&TensorRecord::read(bytes))).max();
-    if furthest == Some(sections.graph.activation_bytes.into()) {
-        return Ok(());
-    }
-    Err(SectionKind::Graph.error("its size of the activations is not where the furthest tensor ends"))
 }
 
 fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, index: usize) -> Check {

@@ -32,7 +32,8 @@ pub struct Kernels {
     /// How weights are repacked before the first run; `None` reads them in place.
     pub packing: Option<Packing>,
     /// Computes one convolution tile. `out` starts at the tile's first pixel and has the tile's `out_stride` between
-    /// pixels; only channels `first_channel..` of each of the tile's pixels are written.
+    /// pixels; only channels `first_channel..` of each of the tile's pixels are written. `None` when a slice is shorter
+    /// than the tile says.
     pub conv: fn(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()>,
     /// One output of a dense layer, without rounding: `sum(weights * input)`.
     pub dot: fn(input: &[i8], weights: &[i8]) -> i32,
@@ -47,7 +48,8 @@ pub struct Kernels {
 pub struct Packing {
     /// Bytes of one panel of `nr` output channels over `runs` runs of `run_len` values.
     pub panel_len: fn(runs: usize, run_len: usize) -> usize,
-    /// Packs up to `nr` channels' weights (`[channel][run][value]`) into a panel; missing channels become zeros.
+    /// Packs up to `nr` channels' weights (`[channel][run][value]`) into a panel; missing channels become zeros. `None`
+    /// when a slice is too short.
     pub pack: fn(weights: &[i8], runs: usize, run_len: usize, panel: &mut [i8]) -> Option<()>,
 }
 

@@ -23,6 +23,7 @@ fn conv(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
     let channel_len = tile.runs.len() * tile.run_len;
     for (run_index, &run) in tile.runs.iter().enumerate() {
         let weights = run_of_channels(tile, channel_len, run_index * tile.run_len)?;
+        // A tile of one pixel computes it twice: no second loop for the end of a row.
         let last = run + (tile.pixels - 1) * tile.pixel_stride;
         let inputs =
             [tile.input.get(run..)?.get(..tile.run_len)?, tile.input.get(last..)?.get(..tile.run_len)?];
