@@ -34,7 +34,9 @@ fn demo_prints_json_and_leaves_nothing() {
 #[test]
 fn inspect_shows_layers_memory_and_sizes() {
     let text = run(resi8("inspect").arg(model())).succeeded();
-    for word in ["conv+add", "average pool", "layers 0 to 10", "arena", "normalise", "10 classes, with labels"] {
+    for word in
+        ["conv+add", "average pool", "layers 0 to 10", "arena", "normalise", "10 classes, with labels"]
+    {
         assert!(text.contains(word), "{word} is not in:\n{text}");
     }
     let inspection = run(resi8("inspect").arg(model()).arg("--json")).json();
@@ -219,7 +221,9 @@ fn resnet18_names_the_demo_photos() {
     let best = |index: usize| &answers[index]["guesses"][0];
     let label = |guess: &Value| guess["label"].as_str().unwrap().to_owned();
     assert!(["tiger cat", "Egyptian cat"].iter().any(|cat| label(best(0)).contains(cat)), "{answers}");
-    for (index, (word, float)) in [("cat", 0.44), ("espresso", 0.82), ("obelisk", 0.67)].into_iter().enumerate() {
+    for (index, (word, float)) in
+        [("cat", 0.44), ("espresso", 0.82), ("obelisk", 0.67)].into_iter().enumerate()
+    {
         let probability = best(index)["probability"].as_f64().unwrap();
         assert!(label(best(index)).contains(word), "{answers}");
         assert!((probability - float).abs() < 0.15, "{word}: {probability}, float {float}");

@@ -122,7 +122,9 @@ fn a_read_only_folder() {
     let out = folder();
     std::fs::set_permissions(out.path(), std::fs::Permissions::from_mode(0o555)).unwrap();
     if std::fs::write(out.path().join("probe"), "").is_ok() {
-        eprintln!("SKIPPED: this user may write to read-only folders; an output below a file is tested instead");
+        eprintln!(
+            "SKIPPED: this user may write to read-only folders; an output below a file is tested instead"
+        );
         return;
     }
     let outcome = run(&mut convert(&network(), &out.path().join("x.r8")));
@@ -193,7 +195,8 @@ fn wrong_arguments() {
     let path = out.path().join("x.r8");
     run(&mut resi8("convert")).refused(&["--calibration", "--output"]);
     run(&mut resi8("fly")).refused(&["fly"]);
-    run(resi8("inspect").arg(model()).args(["--isa", "abacus"])).refused(&["called abacus; there are:", "portable"]);
+    run(resi8("inspect").arg(model()).args(["--isa", "abacus"]))
+        .refused(&["called abacus; there are:", "portable"]);
     let cases = [
         (["--ranges", "percentile:200"], "percentile:P"),
         (["--resize", "big"], "shorter side, stretch, or none"),
