@@ -97,7 +97,7 @@ fn content(network: &Quantized, plan: &MemoryPlan, extras: &Extras) -> Result<Co
         self_test_hashes: vec![0; network.layers.len()],
         names: network.layers.iter().map(|layer| one_line(&layer.name)).collect(),
         labels: extras.labels.iter().map(|label| one_line(label)).collect(),
-        info: extras.info.clone(),
+        info: extras.info.lines().map(one_line).collect::<Vec<_>>().join("\n"),
     };
     for layer in &network.layers {
         content.weights.resize(content.weights.len().next_multiple_of(LAYER_WEIGHTS_ALIGN), 0);
@@ -109,9 +109,10 @@ fn content(network: &Quantized, plan: &MemoryPlan, extras: &Extras) -> Result<Co
     Ok(content)
 }
 
-/// A text without line breaks, which separate the entries of a text section.
+/// A text without line breaks, which separate the entries of a text section, and without other control characters.
 fn one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
+    let line = words.collect::<Vec<_>>().join(" ");
     if line.is_empty() { "-".into() } else { line }
 }
 

@@ -66,11 +66,5 @@ fn main() -> ExitCode {
         Command::Eval(args) => cli::eval::eval(&args),
         Command::Demo(args) => cli::demo::demo(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    resi8_run::output::exit_code(result)
 }

@@ -49,7 +49,7 @@ impl TensorError {
     /// Signal to quantization noise in decibels; infinite when there is no noise.
     #[must_use]
     pub fn sqnr_db(&self) -> f64 {
-        10.0 * (self.signal / self.noise).log10()
+        if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
     }
 
     /// Share of the float values that are out of range.
@@ -188,7 +188,7 @@ fn measure_one(
     let mut compare = Compare { expected: outputs, errors: Vec::new() };
     let scale = session.logits_scale();
     let logits = session.run_observed(&mut compare)?;
-    let steps = Steps { scale: scale.into(), zero_point: 0, low: -2f64.powi(31), high: 2f64.powi(31) };
+    let steps = Steps { scale: scale.into(), zero_point: 0, low: -2f64.powi(31), high: f64::from(i32::MAX) };
     let shape = Shape { h: 1, w: 1, c: logits.len() };
     let best = |classes: &[usize], k: usize| {
         u64::from(classes.iter().take(k).any(|&c| Some(c) == label.map(|l| l as usize)))
@@ -233,7 +233,7 @@ impl Observer for Compare<'_> {
                 TensorError::of(values.iter().map(|&q| q.into()), float, shape, &steps)
             }
             Output::Logits(values) => {
-                let steps = Steps { scale, zero_point, low: -2f64.powi(31), high: 2f64.powi(31) };
+                let steps = Steps { scale, zero_point, low: -2f64.powi(31), high: f64::from(i32::MAX) };
                 TensorError::of(values.iter().copied(), float, shape, &steps)
             }
         });

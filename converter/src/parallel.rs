@@ -33,7 +33,8 @@ impl<T, E> Queue<'_, T, E> {
 
 /// Runs `worker` on every thread and calls `merge` with the results, in the order of the indices below `count`.
 ///
-/// A worker sets up what it needs and then calls [`Queue::for_each`]. Memory does not grow with `count`.
+/// A worker sets up what it needs and then calls [`Queue::for_each`]. Results wait for those of earlier
+/// indices, so memory does not grow with `count` as long as no single one takes as long as all others together.
 ///
 /// # Errors
 /// The first error of any worker; the rest of the work is dropped.

@@ -15,10 +15,18 @@ use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Ten
 pub enum QuantizeError {
     /// Something other than a convolution reads the input.
     #[error(
-        "layer `{0}` reads the network's input and is not a convolution: mean and standard deviation are folded into \
-         the first convolution, so only convolutions may read the input"
+        "layer `{0}` reads the network's input other than by convolution: mean and standard deviation are folded into \
+         the first convolution, so only convolutions may read the input, and it may not be a shortcut"
     )]
     InputConsumer(String),
+    /// A mean cannot be represented.
+    #[error("layer `{layer}`: the step of its output is too far from that of its input (factor {factor})")]
+    AveragePool {
+        /// Layer name.
+        layer: String,
+        /// Input scale over output scale and number of values.
+        factor: f64,
+    },
     /// A channel cannot be represented.
     #[error(
         "layer `{layer}`, output channel {channel}: weights and bias cannot be represented in int8 with a 32-bit \
@@ -171,6 +179,9 @@ fn quantize_layer(
 ) -> Result<QuantizedLayer, QuantizeError> {
     let reads_input = layer.input.0 == 0;
     match &layer.op {
+        Op::Conv(Conv { skip: Some(Skip { tensor: TensorId(0), .. }), .. }) => {
+            Err(QuantizeError::InputConsumer(layer.name.clone()))
+        }
         Op::Conv(conv) if reads_input => {
             let raw = fold_preprocessing(conv, tensors[0].shape.c, preprocess);
             quantize_conv(layer, &raw, &pixel_means(means, preprocess), tensors)
@@ -178,7 +189,7 @@ fn quantize_layer(
         _ if reads_input => Err(QuantizeError::InputConsumer(layer.name.clone())),
         Op::Conv(conv) => quantize_conv(layer, conv, means, tensors),
         Op::Dense(dense) => quantize_dense(layer, dense, means, tensors),
-        Op::GlobalAveragePool => Ok(quantize_average_pool(layer, tensors)),
+        Op::GlobalAveragePool => quantize_average_pool(layer, tensors),
         &Op::MaxPool { kernel, stride, pads } => {
             let QuantizedTensor { scale, zero_point, .. } = tensors[layer.input.0];
             let output = &mut tensors[layer.output.0];
@@ -399,19 +410,22 @@ fn clamp(activation: Activation, output: &QuantizedTensor) -> [i8; 2] {
     }
 }
 
-fn quantize_average_pool(layer: &Layer, tensors: &[QuantizedTensor]) -> QuantizedLayer {
+fn quantize_average_pool(
+    layer: &Layer,
+    tensors: &[QuantizedTensor],
+) -> Result<QuantizedLayer, QuantizeError> {
     let (input, output) = (&tensors[layer.input.0], &tensors[layer.output.0]);
     let count = input.shape.h * input.shape.w;
     let real = f64::from(input.scale) / (f64::from(output.scale) * count as f64);
-    let shifts = (0..30u8).map(|shift| (shift, Multiplier::from_real(real / f64::from(1u32 << shift))));
-    let (acc_shift, multiplier) = shifts
-        .filter_map(|(shift, multiplier)| Some((shift, multiplier?)))
-        .next()
-        .unwrap_or((0, Multiplier { mantissa: 1 << 30, shift: resi8::arith::MAX_SHIFT }));
     let bias = -i64::from(input.zero_point) * count as i64;
-    let bias = i32::try_from(bias).unwrap_or(i32::MAX);
+    let shifts = (0..30u8).map(|shift| (shift, Multiplier::from_real(real / f64::from(1u32 << shift))));
+    let fitting = shifts.filter_map(|(shift, multiplier)| Some((shift, multiplier?))).next();
+    let fitting = fitting.filter(|(shift, _)| (bias.abs() + 128 * count as i64) << shift < ACCUMULATOR_LIMIT);
+    let (Some((acc_shift, multiplier)), Ok(bias)) = (fitting, i32::try_from(bias)) else {
+        return Err(QuantizeError::AveragePool { layer: layer.name.clone(), factor: real });
+    };
     let channel = QuantizedChannel { weight_scale: 1.0, bias, multiplier, skip_multiplier: 0 };
-    finish(layer, QuantizedOp::AveragePool { acc_shift }, vec![], vec![channel])
+    Ok(finish(layer, QuantizedOp::AveragePool { acc_shift }, vec![], vec![channel]))
 }
 
 /// Quantizes the classifier: one weight scale per class, one scale for all logits.

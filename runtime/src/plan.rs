@@ -75,9 +75,10 @@ impl<'m> Plan<'m> {
         }
     }
 
-    /// Where scratch of `len` bytes lies: at the end of the arena, so that only the largest begins at an aligned byte.
-    pub(crate) const fn scratch(&self, len: usize) -> core::ops::Range<usize> {
-        self.arena_len - len..self.arena_len
+    /// The bytes of the arena that a scratch of this length occupies: the first aligned ones behind the activations.
+    pub(crate) fn scratch(&self, len: usize) -> core::ops::Range<usize> {
+        let start = self.model.activation_bytes().next_multiple_of(TENSOR_ALIGN).min(self.arena_len);
+        start..start.saturating_add(len)
     }
 }
 

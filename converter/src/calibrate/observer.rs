@@ -78,13 +78,9 @@ impl Observer {
         self.count += values.len() as u64;
         let plane = (values.len() / self.channel_sums.len().max(1)).max(1);
         for (sum, values) in self.channel_sums.iter_mut().zip(values.chunks(plane)) {
-            let real: f64 = values.iter().copied().map(f64::from).sum();
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "saturates far above any trained network's sums"
-            )]
-            let units = (real * 2f64.powi(SUM_BITS)).round() as i128;
-            *sum = sum.saturating_add(units);
+            #[expect(clippy::cast_possible_truncation, reason = "saturates far above any trained network")]
+            let units = |value: &f32| (f64::from(*value) * 2f64.powi(SUM_BITS)).round() as i64;
+            *sum += values.iter().map(|value| i128::from(units(value))).sum::<i128>();
         }
         Ok(())
     }
@@ -94,7 +90,7 @@ impl Observer {
         self.count += other.count;
         self.zeros += other.zeros;
         for (sum, other) in self.channel_sums.iter_mut().zip(&other.channel_sums) {
-            *sum = sum.saturating_add(*other);
+            *sum += other;
         }
         self.min = self.min.min(other.min);
         self.max = self.max.max(other.max);

@@ -1,5 +1,6 @@
 //! `resi8 compare`: int8 against float, layer by layer.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -10,7 +11,7 @@ use resi8_converter::float::FloatModel;
 use resi8_converter::folded::{Folded, Shape};
 use resi8_converter::measure::{TensorError, measure, to_float};
 use resi8_run::file::{self, Memory};
-use resi8_run::output;
+use resi8_run::{output, say};
 use serde::Serialize;
 
 use super::convert::sample;
@@ -56,11 +57,12 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     let (network, folded) = against.float_network(&model)?;
     let float = FloatModel::for_folded(network.proto(), &folded)?;
     let dataset = against.dataset(&model, None)?;
+    let plan = Plan::new(model, against.model.isa())?;
     for layer in &args.dump {
         let pixels = sample(&dataset, 0)?.values;
-        dump(&model, &float, layer, &pixels, &args.dump_to)?;
+        dump(plan, &float, layer, &pixels, &args.dump_to)?;
     }
-    let count = against.samples.unwrap_or(64).min(dataset.len());
+    let count = against.samples.map_or(64, NonZeroUsize::get).min(dataset.len());
     let bar = Bar::new();
     bar.start("comparing", count);
     let fetch = |index: usize| sample(&dataset, index);
@@ -71,14 +73,13 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     if against.json {
         return output::print_json(&lines);
     }
-    print(&lines);
-    println!(
+    print(&lines)?;
+    say!(
         "\n{count} pictures: the same class for {}, logit SQNR {:.2} dB\n\
          equal, 1 off, most off: int8 values against the float values, quantized, all layers before included",
         m.agree,
         m.logits.sqnr_db()
-    );
-    Ok(())
+    )
 }
 
 fn line(model: &Model<'_>, folded: &Folded, layer: &Layer<'_>, error: &TensorError) -> Line {
@@ -96,7 +97,7 @@ fn line(model: &Model<'_>, folded: &Folded, layer: &Layer<'_>, error: &TensorErr
     }
 }
 
-fn print(lines: &[Line]) {
+fn print(lines: &[Line]) -> Result<()> {
     let percent = |share: f64| format!("{:.2}", share * 100.0);
     let row = |line: &Line| {
         let steps = line.largest_steps;
@@ -115,7 +116,7 @@ fn print(lines: &[Line]) {
     };
     let headings =
         ["", "layer", "kind", "float tensor", "SQNR dB", "clipped %", "equal %", "1 off %", "most off"];
-    println!("{}", output::table(&headings, 4, lines.iter().map(row).collect()));
+    say!("{}", output::table(&headings, 4, lines.iter().map(row).collect()))
 }
 
 /// Keeps one layer's output as real values, rows x columns x channels.
@@ -143,7 +144,8 @@ impl Observer for Keep {
 }
 
 /// Writes one layer's int8 and float output for one picture.
-fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], folder: &Path) -> Result<()> {
+fn dump(plan: Plan<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], folder: &Path) -> Result<()> {
+    let model = plan.model();
     let by_number = wanted.parse().ok().filter(|&index: &usize| index < model.layer_count());
     let by_name = || (0..model.layer_count()).find(|&index| model.layer_name(index) == wanted);
     let layer = by_number.or_else(by_name).with_context(|| {
@@ -152,7 +154,6 @@ fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], fold
             model.layer_count() - 1
         )
     })?;
-    let plan = Plan::new(*model, resi8::Isa::best())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.set_pixels(pixels)?;
@@ -171,7 +172,7 @@ fn dump(model: &Model<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], fold
     for (kind, values) in [("int8", &keep.values), ("float", &expected)] {
         let path = folder.join(format!("{name}.{kind}.npy"));
         NewFile::create(&path)?.finish(&npy(shape, values)?)?;
-        eprintln!("wrote {}", path.display());
+        output::tell(format_args!("wrote {}", path.display()));
     }
     Ok(())
 }

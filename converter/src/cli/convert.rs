@@ -12,7 +12,7 @@ use resi8_converter::measure::Pixels;
 use resi8_converter::onnx::{self, ImportOptions, OnnxModel};
 use resi8_converter::report::Report;
 use resi8_picture::{Dataset, DatasetOptions};
-use resi8_run::output;
+use resi8_run::{output, say};
 
 use super::preprocess::PreprocessArgs;
 use super::{Bar, NewFile, default_threads};
@@ -37,8 +37,8 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "METHOD", default_value = "mse")]
     ranges: RangeMethod,
     /// Most samples that ranges are taken from
-    #[arg(long, value_name = "N", default_value_t = 500)]
-    samples: usize,
+    #[arg(long, value_name = "N", default_value = "500")]
+    samples: NonZeroUsize,
     /// Most samples, other than those, that int8 is compared with float on
     #[arg(long, value_name = "N", default_value_t = 100)]
     measure: usize,
@@ -64,14 +64,14 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
         preprocess,
         labels,
         method: args.ranges,
-        calibration_samples: args.samples,
+        calibration_samples: args.samples.get(),
         measured_samples: args.measure,
         threads: args.threads.unwrap_or_else(default_threads),
         info: info(&args.model, &args.calibration, args.ranges),
     };
     let sample = |index: usize| sample(&dataset, index);
     if !args.json {
-        print_start(&network, &preprocess);
+        print_start(&network, &preprocess)?;
     }
     let conversion = convert_network(&network, &options, dataset.len(), sample, &Bar::new())?;
     let float_bytes = std::fs::metadata(&args.model).map_or(0, |metadata| metadata.len());
@@ -80,9 +80,8 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
     if args.json {
         return output::print_json(&report);
     }
-    print_report(&report);
-    println!("wrote {}", args.output.display());
-    Ok(())
+    print_report(&report)?;
+    say!("wrote {}", args.output.display())
 }
 
 /// One sample of a dataset.
@@ -103,14 +102,14 @@ pub(crate) fn info(model: &Path, calibration: &Path, ranges: RangeMethod) -> Str
 }
 
 /// What is known before the work begins.
-pub(crate) fn print_start(network: &OnnxModel, preprocess: &Preprocess) {
+pub(crate) fn print_start(network: &OnnxModel, preprocess: &Preprocess) -> Result<()> {
     let [_, c, h, w] = network.input_shape();
-    println!("network  input `{}` {h} x {w} x {c}, opset {}", network.input(), network.opset());
-    println!("{}\n", resi8_picture::words(preprocess, h, w));
+    say!("network  input `{}` {h} x {w} x {c}, opset {}", network.input(), network.opset())?;
+    say!("{}\n", resi8_picture::words(preprocess, h, w))
 }
 
 /// The evidence, as tables and sentences.
-pub(crate) fn print_report(report: &Report) {
+pub(crate) fn print_report(report: &Report) -> Result<()> {
     let rows = report.layers.iter().enumerate().map(|(index, layer)| {
         let [h, w, c] = layer.output;
         let pair = |range: Option<[f64; 2]>| match range {
@@ -142,44 +141,40 @@ pub(crate) fn print_report(report: &Report) {
         "clipped %",
         "",
     ];
-    println!("{}\n", output::table(&headings, 4, rows.collect()));
-    print_summary(report);
+    say!("{}\n", output::table(&headings, 4, rows.collect()))?;
+    print_summary(report)
 }
 
-fn print_summary(report: &Report) {
-    report.warnings.iter().for_each(|warning| println!("note: {warning}"));
-    println!(
+fn print_summary(report: &Report) -> Result<()> {
+    report.warnings.iter().try_for_each(|warning| say!("note: {warning}"))?;
+    say!(
         "folding   largest difference {} where values reach {} (`{}`)",
         number(report.fold_check_difference.into()),
         number(report.fold_check_magnitude.into()),
         report.fold_check_tensor
-    );
+    )?;
     let whose = if report.held_out { "held-out samples" } else { "calibration samples" };
-    println!(
+    say!(
         "accuracy  int8 and float agree on {:.2} % of {} {whose}, logit SQNR {:.1} dB",
         report.agreement * 100.0,
         report.measured_samples,
         report.logit_sqnr_db
-    );
+    )?;
     #[expect(clippy::cast_possible_truncation, reason = "a file's size fits memory")]
     let float_bytes = report.float_bytes as usize;
-    println!(
+    say!(
         "file      {}, {:.1} % of the float network's {}",
         output::bytes(report.file_bytes),
         report.file_bytes as f64 / report.float_bytes.max(1) as f64 * 100.0,
         output::bytes(float_bytes)
-    );
-    println!(
+    )?;
+    say!(
         "arena     {} ({} bytes of activations, the least possible in this order is {})",
         output::bytes(report.arena_bytes),
         output::grouped(report.activation_bytes as u64),
         output::grouped(report.activation_bytes_bound as u64)
-    );
-    println!(
-        "work      {} MACs, {} parameters",
-        output::count(report.macs),
-        output::grouped(report.parameters)
-    );
+    )?;
+    say!("work      {} MACs, {} parameters", output::count(report.macs), output::grouped(report.parameters))
 }
 
 /// Four significant digits, without an exponent where that is readable.

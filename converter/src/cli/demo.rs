@@ -16,6 +16,7 @@ use resi8_picture::{Dataset, DatasetOptions, RgbPicture, from_decoded};
 use resi8_run::file::Memory;
 use resi8_run::output;
 use resi8_run::run::{Guess, classify};
+use resi8_run::say;
 use serde::Serialize;
 
 use super::preprocess::{Order, PreprocessArgs, Preset};
@@ -92,8 +93,8 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<()> {
     };
     let preprocess = cifar.build(h, w)?;
     if !args.json {
-        println!("ResNet-8, trained on CIFAR-10 for resi8; pictures drawn by a script of the project\n");
-        convert_command::print_start(&network, &preprocess);
+        say!("ResNet-8, trained on CIFAR-10 for resi8; pictures drawn by a script of the project\n")?;
+        convert_command::print_start(&network, &preprocess)?;
     }
     let (file, report) = convert_embedded(&network, preprocess)?;
     let pictures = classify_pictures(&network, &file)?;
@@ -103,13 +104,12 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<()> {
     if args.json {
         return output::print_json(&Demo { conversion: report, pictures });
     }
-    convert_command::print_report(&report);
-    print(&pictures);
+    convert_command::print_report(&report)?;
+    print(&pictures)?;
     match &args.output {
-        Some(path) => println!("\nwrote {}", path.display()),
-        None => println!("\nkeep the model with: resi8 demo -o demo.r8"),
+        Some(path) => say!("\nwrote {}", path.display()),
+        None => say!("\nkeep the model with: resi8 demo -o demo.r8"),
     }
-    Ok(())
 }
 
 fn convert_embedded(network: &OnnxModel, preprocess: Preprocess) -> Result<(Vec<u8>, Report)> {
@@ -160,7 +160,7 @@ fn float_guess(model: &Model<'_>, logits: &[f32]) -> FloatGuess {
     FloatGuess { class: best, label: resi8_run::run::label(model, best), probability }
 }
 
-fn print(lines: &[Line]) {
+fn print(lines: &[Line]) -> Result<()> {
     let answer = |label: &str, probability: f32| format!("{label} {:.1} %", probability * 100.0);
     let row = |line: &Line| {
         let verdict = if line.int8.label == line.drawn_as { "right" } else { "WRONG" };
@@ -168,16 +168,16 @@ fn print(lines: &[Line]) {
         let int8 = answer(&line.int8.label, line.int8.probability);
         vec![line.picture.to_owned(), float, int8, verdict.to_owned()]
     };
-    println!(
+    say!(
         "\n{}",
         output::table(&["picture", "float", "int8", "int8 is"], 4, lines.iter().map(row).collect())
-    );
+    )?;
     let right = lines.iter().filter(|line| line.int8.label == line.drawn_as).count();
     let same = lines.iter().filter(|line| line.int8.class == line.float.class).count();
-    println!(
+    say!(
         "\nint8 names {right} of {} drawings as they were meant, and the same class as float for {same}.\n\
          Drawings are easier than photographs: on the 9,979 CIFAR-10 test photographs the float network gets 85.5 %.\n\
          The calibration pictures are variations of these drawings.",
         lines.len()
-    );
+    )
 }

@@ -15,7 +15,7 @@ use resi8_converter::measure::{Measurement, measure};
 use resi8_converter::onnx::{self, ImportOptions, OnnxModel};
 use resi8_picture::{Dataset, DatasetOptions};
 use resi8_run::file::{self, ModelArgs};
-use resi8_run::output;
+use resi8_run::{output, say};
 use serde::Serialize;
 
 use super::preprocess::parse_resize;
@@ -37,7 +37,7 @@ pub(crate) struct AgainstFloat {
     pub(crate) resize: Option<Resize>,
     /// Use only the first N pictures
     #[arg(long, value_name = "N")]
-    pub(crate) samples: Option<usize>,
+    pub(crate) samples: Option<NonZeroUsize>,
     /// Threads; every thread runs its own pictures
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -88,7 +88,7 @@ impl AgainstFloat {
 
     /// How many of the pictures to use.
     pub(crate) fn count(&self, dataset: &Dataset) -> usize {
-        self.samples.map_or(dataset.len(), |samples| samples.min(dataset.len()))
+        self.samples.map_or(dataset.len(), |samples| samples.get().min(dataset.len()))
     }
 }
 
@@ -139,10 +139,10 @@ pub(crate) fn eval(args: &EvalArgs) -> Result<()> {
     let Measurement { total, labelled, agree, logits, .. } = m;
     let evaluation =
         Evaluation { total, labelled, correct, agree, logit_sqnr_db: logits.sqnr_db(), isa: isa.name() };
-    if against.json { output::print_json(&evaluation) } else { Ok(print(&evaluation)) }
+    if against.json { output::print_json(&evaluation) } else { print(&evaluation) }
 }
 
-fn print(evaluation: &Evaluation) {
+fn print(evaluation: &Evaluation) -> Result<()> {
     let share = |count: u64, of: u64| format!("{:.2} %", count as f64 / of.max(1) as f64 * 100.0);
     if let Some(correct) = &evaluation.correct {
         let row = |name: &str, top1: u64, top5: u64| {
@@ -153,14 +153,14 @@ fn print(evaluation: &Evaluation) {
             row("float", correct.float_correct, correct.float_correct_top5),
             row("int8", correct.int8_correct, correct.int8_correct_top5),
         ];
-        println!("{}\n", output::table(&["", "top-1", "", "top-5", ""], 1, rows));
+        say!("{}\n", output::table(&["", "top-1", "", "top-5", ""], 1, rows))?;
     }
-    println!(
+    say!(
         "{} pictures ({} labelled): float and int8 name the same class for {} ({}), logit SQNR {:.2} dB",
         evaluation.total,
         evaluation.labelled,
         evaluation.agree,
         share(evaluation.agree, evaluation.total),
         evaluation.logit_sqnr_db
-    );
+    )
 }

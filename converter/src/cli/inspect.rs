@@ -5,7 +5,7 @@ use clap::Args;
 use resi8::{Model, model::Op};
 use resi8_run::file::{self, ModelArgs};
 use resi8_run::info::Sizes;
-use resi8_run::output;
+use resi8_run::{output, say};
 use serde::Serialize;
 
 use super::memory_map;
@@ -71,8 +71,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     if args.json {
         return output::print_json(&inspection);
     }
-    print(&model, &inspection);
-    Ok(())
+    print(&model, &inspection)
 }
 
 fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
@@ -101,7 +100,7 @@ fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
     model.layers().map(line).collect()
 }
 
-fn print(model: &Model<'_>, inspection: &Inspection) {
+fn print(model: &Model<'_>, inspection: &Inspection) -> Result<()> {
     let row = |(index, line): (usize, &LayerLine)| {
         let [h, w, c] = line.output;
         let reads =
@@ -125,11 +124,11 @@ fn print(model: &Model<'_>, inspection: &Inspection) {
     };
     let rows = inspection.layers.iter().enumerate().map(row).collect();
     let headings = ["tensor", "layer", "kind", "window", "reads", "output", "at", "bytes", "MACs", "weights"];
-    println!("{}\n", output::table(&headings, 6, rows));
-    println!("Activations in the arena over time (the input is tensor 0):\n{}\n", memory_map::draw(model));
-    println!("{}\n", inspection.sizes.words());
-    println!("{}", inspection.preprocessing);
+    say!("{}\n", output::table(&headings, 6, rows))?;
+    say!("Activations in the arena over time (the input is tensor 0):\n{}\n", memory_map::draw(model))?;
+    say!("{}\n", inspection.sizes.words())?;
+    say!("{}", inspection.preprocessing)?;
     let labels = if inspection.labels { "with labels" } else { "without labels" };
-    println!("\n{} classes, {labels}", inspection.classes);
-    inspection.info.iter().for_each(|line| println!("{line}"));
+    say!("\n{} classes, {labels}", inspection.classes)?;
+    inspection.info.iter().try_for_each(|line| say!("{line}"))
 }

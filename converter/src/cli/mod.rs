@@ -60,6 +60,11 @@ impl<'p> NewFile<'p> {
     /// Opens a temporary file beside `path`, so that a folder that cannot be written to is noticed before long work.
     pub(crate) fn create(path: &'p Path) -> Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        anyhow::ensure!(
+            folder.is_dir(),
+            "there is no folder {}: create it or choose another place with -o",
+            folder.display()
+        );
         let temporary =
             tempfile::Builder::new().prefix(".resi8-").tempfile_in(folder).with_context(|| {
                 format!("cannot write to the folder {}: choose another place with -o", folder.display())

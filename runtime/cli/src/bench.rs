@@ -1,14 +1,15 @@
 //! `bench`: how long one run takes here.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use resi8::Plan;
 use serde::Serialize;
 
 use crate::file::{self, Memory, ModelArgs};
-use crate::output;
+use crate::{output, say};
 
 /// Arguments of `bench`.
 #[derive(Debug, Clone, Args)]
@@ -17,8 +18,8 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Runs that are timed
-    #[arg(long, default_value_t = 50, value_name = "N")]
-    pub runs: usize,
+    #[arg(long, default_value = "50", value_name = "N")]
+    pub runs: NonZeroUsize,
     /// Runs before that
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub warmup: usize,
@@ -60,14 +61,13 @@ pub(crate) fn median(times: &mut [Duration]) -> Duration {
 /// # Errors
 /// The model cannot be used, or computes something else than at conversion.
 pub fn bench(args: &BenchArgs) -> Result<()> {
-    ensure!(args.runs > 0, "--runs must be at least 1");
     let bytes = file::read(&args.model.model)?;
     let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.self_test()?;
     let mut times = Vec::new();
-    for run in 0..args.warmup.saturating_add(args.runs) {
+    for run in 0..args.warmup.saturating_add(args.runs.get()) {
         session.set_self_test_input();
         let start = Instant::now();
         session.run()?;
@@ -82,13 +82,13 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         latency_ms_min: milliseconds(fastest),
         threads: 1,
         isa: args.model.isa().name().to_owned(),
-        runs: args.runs,
+        runs: args.runs.get(),
         gmac_per_second: plan.model().macs() as f64 / median.as_secs_f64() / 1e9,
     };
     if args.json {
         return output::print_json(&report);
     }
-    println!(
+    say!(
         "{:.3} ms median, {:.3} ms fastest of {} runs ({}, {} thread, {:.1} GMAC/s)",
         report.latency_ms_median,
         report.latency_ms_min,
@@ -96,6 +96,5 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         report.isa,
         report.threads,
         report.gmac_per_second
-    );
-    Ok(())
+    )
 }

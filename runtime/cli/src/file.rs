@@ -39,7 +39,7 @@ pub fn parse_isa(name: &str) -> Result<Isa, String> {
 /// # Errors
 /// It cannot be read; the message names it.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the model {}", path.display()))
+    std::fs::read(path).with_context(|| format!("cannot read the model {}; check the path", path.display()))
 }
 
 /// Checks a model file.

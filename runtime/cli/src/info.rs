@@ -8,7 +8,7 @@ use resi8::{Isa, Model, Plan};
 use serde::Serialize;
 
 use crate::file;
-use crate::output;
+use crate::{output, say};
 
 /// Arguments of `info`.
 #[derive(Debug, Clone, Args)]
@@ -102,14 +102,14 @@ pub fn info(args: &InfoArgs) -> Result<()> {
     if args.json {
         return output::print_json(&info);
     }
-    println!("resi8 {}, model format {}", info.version, info.format_version);
-    println!("instruction sets here: {} (best: {})", info.isas.join(", "), info.isa);
+    say!("resi8 {}, model format {}", info.version, info.format_version)?;
+    say!("instruction sets here: {} (best: {})", info.isas.join(", "), info.isa)?;
     if let (Some(model), Some(sizes)) = (model, info.sizes) {
         let input = model.input();
-        println!("\n{}", sizes.words());
-        println!("\n{}", resi8_picture::words(model.preprocess(), input.h, input.w));
+        say!("\n{}", sizes.words())?;
+        say!("\n{}", resi8_picture::words(model.preprocess(), input.h, input.w))?;
         if !model.info().is_empty() {
-            println!("\n{}", model.info());
+            say!("\n{}", model.info())?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use resi8_run::{bench, info, profile, run, selftest};
+use resi8_run::{bench, info, output, profile, run, selftest};
 
 /// Runs int8 models made by `resi8 convert`
 #[derive(Debug, Parser)]
@@ -50,11 +50,5 @@ fn main() -> ExitCode {
         Command::Selftest(args) => selftest::selftest(&args),
         Command::Info(args) => info::info(&args),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    output::exit_code(result)
 }

@@ -1,8 +1,51 @@
-//! Tables, JSON and units, the same in every command.
+//! Tables, JSON and units, the same in every command; how all of them write to standard output and end.
 
-use anyhow::Result;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
+
+/// Prints a line to standard output, as `println!`, but gives a `Result`: see [`print_line`].
+#[macro_export]
+macro_rules! say {
+    ($($format:tt)*) => {
+        $crate::output::print_line(::core::format_args!($($format)*))
+    };
+}
+
+/// Writes a line to standard output. A reader that has gone, as `head` once it has seen enough, is no failure: the
+/// line is dropped, and the command does the rest of its work.
+///
+/// # Errors
+/// The output cannot be written for another reason, such as a full disk.
+pub fn print_line(line: Arguments<'_>) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error, for people. Where that is closed there is nobody to tell.
+pub fn tell(line: Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+/// How a command ends: the exit code, after an error has been told on standard error.
+#[must_use]
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(format_args!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// A table that fits the terminal: the given headings, numbers to the right except in the first `text` columns.
 #[must_use]
@@ -21,8 +64,7 @@ pub fn table(headings: &[&str], text: usize, rows: Vec<Vec<String>>) -> Table {
 /// # Errors
 /// The value cannot be written as JSON.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    say!("{}", serde_json::to_string_pretty(value)?)
 }
 
 /// Bytes for people: `1,234 B`, `32.0 KiB`, `11.2 MiB`.

@@ -1,15 +1,16 @@
 //! `profile`: where the time goes, layer by layer.
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 use resi8::{Layer, Observer, Output, Plan, RunError};
 use serde::Serialize;
 
 use crate::bench::{median, milliseconds};
 use crate::file::{self, Memory, ModelArgs};
-use crate::output;
+use crate::{output, say};
 
 /// Arguments of `profile`.
 #[derive(Debug, Clone, Args)]
@@ -18,8 +19,8 @@ pub struct ProfileArgs {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Runs; each layer shows its median
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    pub runs: usize,
+    #[arg(long, default_value = "20", value_name = "N")]
+    pub runs: NonZeroUsize,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -65,14 +66,13 @@ impl Observer for Stopwatch {
 /// # Errors
 /// The model cannot be used.
 pub fn profile(args: &ProfileArgs) -> Result<()> {
-    ensure!(args.runs > 0, "--runs must be at least 1");
     let bytes = file::read(&args.model.model)?;
     let model = file::parse(&args.model.model, &bytes)?;
     let plan = Plan::new(model, args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let mut stopwatch = Stopwatch { start: Instant::now(), times: vec![Vec::new(); model.layer_count()] };
-    for _ in 0..args.runs {
+    for _ in 0..args.runs.get() {
         session.set_self_test_input();
         session.run_observed(&mut stopwatch)?;
     }
@@ -88,11 +88,10 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
     if args.json {
         return output::print_json(&layers);
     }
-    print_table(&layers);
-    Ok(())
+    print_table(&layers)
 }
 
-fn print_table(layers: &[LayerTime]) {
+fn print_table(layers: &[LayerTime]) -> Result<()> {
     let total: f64 = layers.iter().map(|layer| layer.ms).sum();
     let row = |layer: &LayerTime| {
         let [h, w, c] = layer.output;
@@ -109,6 +108,6 @@ fn print_table(layers: &[LayerTime]) {
         ]
     };
     let headings = ["", "layer", "kind", "output", "MACs", "ms", "%", "GMAC/s"];
-    println!("{}", output::table(&headings, 4, layers.iter().map(row).collect()));
-    println!("\n{total:.3} ms in all layers");
+    say!("{}", output::table(&headings, 4, layers.iter().map(row).collect()))?;
+    say!("\n{total:.3} ms in all layers")
 }

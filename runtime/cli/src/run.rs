@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 use resi8::{Model, Plan, Session, softmax, top_k};
 use serde::Serialize;
 
 use crate::file::{self, Memory, ModelArgs};
-use crate::output;
+use crate::{output, say};
 
 /// Arguments of `run`.
 #[derive(Debug, Clone, Args)]
@@ -80,8 +80,7 @@ pub fn classify(session: &mut Session<'_, '_>, pixels: &[u8], top: usize) -> Res
 pub fn classify_picture(session: &mut Session<'_, '_>, picture: &Path, top: usize) -> Result<Answer> {
     let model = *session.plan().model();
     let input = model.input();
-    let pixels = resi8_picture::load(picture, model.preprocess(), input.h, input.w)
-        .with_context(|| format!("picture {}", picture.display()))?;
+    let pixels = resi8_picture::load(picture, model.preprocess(), input.h, input.w)?;
     Ok(Answer { picture: picture.to_owned(), guesses: classify(session, &pixels, top)? })
 }
 
@@ -103,9 +102,9 @@ pub fn run(args: &RunArgs) -> Result<()> {
         return output::print_json(&answers);
     }
     for answer in answers {
-        println!("{}", answer.picture.display());
+        say!("{}", answer.picture.display())?;
         for guess in answer.guesses {
-            println!("  {:5.1} %  {}", guess.probability * 100.0, guess.label);
+            say!("  {:5.1} %  {}", guess.probability * 100.0, guess.label)?;
         }
     }
     Ok(())

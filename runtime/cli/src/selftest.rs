@@ -5,6 +5,7 @@ use clap::Args;
 use resi8::{Isa, Plan};
 
 use crate::file::{self, Memory, ModelArgs};
+use crate::say;
 
 /// Arguments of `selftest`.
 #[derive(Debug, Clone, Args)]
@@ -26,7 +27,7 @@ pub fn selftest(args: &SelfTestArgs) -> Result<()> {
         let plan = Plan::new(model, isa)?;
         let mut memory = Memory::new(&plan)?;
         memory.session(plan)?.self_test()?;
-        println!("{isa}: all {} layers as at conversion", model.layer_count());
+        say!("{isa}: all {} layers as at conversion", model.layer_count())?;
     }
     Ok(())
 }

@@ -1,0 +1,5 @@
+//! `resi8` as a user runs it: the built program, its exit codes, what it prints and the files it leaves.
+
+mod support;
+mod works;
+mod wrong_input;

@@ -1,0 +1,223 @@
+//! `resi8-run` as a user runs it: the built program, its exit codes and what it prints, on a small random model.
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{Builder, Values, WindowSpec};
+use resi8::Resize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A model file in a folder of its own.
+struct Sample {
+    folder: TempDir,
+    bytes: Vec<u8>,
+}
+
+impl Sample {
+    /// A convolution, an average pooling and a classifier of three classes on 8 x 8 pixels; `edit` may spoil it.
+    fn new(edit: impl FnOnce(&mut resi8::format::write::Content)) -> Self {
+        let mut builder = Builder::new([8, 8, 3], Values::Random, 1);
+        let features = builder.conv(0, 5, WindowSpec::SAME3, None);
+        let pooled = builder.average_pool(features);
+        builder.dense(pooled, 3);
+        let mut content = builder.finish();
+        content.preprocess.resize = Resize::ShorterSide(8);
+        content.labels = ["ant", "bee", "cat"].map(str::to_owned).into();
+        edit(&mut content);
+        let sample = Self { folder: tempfile::tempdir().unwrap(), bytes: content.to_bytes().unwrap() };
+        std::fs::write(sample.path(), &sample.bytes).unwrap();
+        sample
+    }
+
+    fn good() -> Self {
+        Self::new(|_| ())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("model.r8")
+    }
+
+    /// One of the commands on this model.
+    fn run(&self, command: &str, arguments: &[&str]) -> Outcome {
+        run(Command::new(env!("CARGO_BIN_EXE_resi8-run")).arg(command).arg(self.path()).args(arguments))
+    }
+}
+
+/// What a finished program left behind.
+#[derive(Debug)]
+struct Outcome {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+fn run(command: &mut Command) -> Outcome {
+    let output = command.output().unwrap();
+    Outcome {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+impl Outcome {
+    fn succeeded(self) -> String {
+        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:#?}");
+        self.stdout
+    }
+
+    fn json(self) -> Value {
+        serde_json::from_str(&self.succeeded()).unwrap()
+    }
+
+    /// Exit code 1 and one line on standard error that holds all of `words`.
+    fn failed(self, words: &[&str]) {
+        assert_eq!((self.code, self.stderr.lines().count()), (Some(1), 1), "{self:#?}");
+        assert!(words.iter().all(|word| self.stderr.contains(word)), "{words:?} {self:#?}");
+    }
+
+    /// The exit code of wrong arguments and a message that holds `word`.
+    fn refused(self, word: &str) {
+        assert_eq!(self.code, Some(2), "{self:#?}");
+        assert!(self.stderr.starts_with("error: ") && self.stderr.contains(word), "{word} {self:#?}");
+    }
+}
+
+fn picture() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../converter/models/pictures/cat-1.png");
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn run_names_classes_with_probabilities() {
+    let model = Sample::good();
+    let text = model.run("run", &[&picture(), &picture()]).succeeded();
+    assert_eq!(text.lines().count(), 2 * 4, "{text}");
+    let answers = model.run("run", &[&picture(), "--json"]).json();
+    let guesses = answers[0]["guesses"].as_array().unwrap();
+    let number = |guess: &Value, key: &str| guess[key].as_f64().unwrap();
+    assert_eq!(guesses.len(), 3);
+    assert!(guesses.is_sorted_by(|a, b| number(a, "logit") >= number(b, "logit")), "{answers}");
+    assert!((guesses.iter().map(|guess| number(guess, "probability")).sum::<f64>() - 1.0).abs() < 1e-5);
+    assert!(guesses.iter().all(|guess| ["ant", "bee", "cat"].contains(&guess["label"].as_str().unwrap())));
+    let top = model.run("run", &[&picture(), "--json", "--top", "1"]).json();
+    assert_eq!(top[0]["guesses"].as_array().unwrap().as_slice(), &guesses[..1]);
+}
+
+#[test]
+fn run_without_labels_and_with_more_classes_than_there_are() {
+    let model = Sample::new(|content| content.labels.clear());
+    let largest = usize::MAX.to_string();
+    let answers = model.run("run", &[&picture(), "--json", "--top", &largest]).json();
+    assert_eq!(answers[0]["guesses"].as_array().unwrap().len(), 3);
+    assert!(answers[0]["guesses"][0]["label"].as_str().unwrap().starts_with("class "));
+}
+
+#[test]
+fn bench_reports_latency() {
+    let model = Sample::good();
+    let report = model.run("bench", &["--json", "--runs", "7", "--warmup", "1"]).json();
+    let number = |key: &str| report[key].as_f64().unwrap_or_else(|| panic!("no {key} in {report}"));
+    assert!(number("latency_ms_min") > 0.0 && number("latency_ms_median") >= number("latency_ms_min"));
+    assert!(number("threads") >= 1.0 && number("runs") >= 7.0);
+    assert!(!report["isa"].as_str().unwrap().is_empty());
+    let portable = model.run("bench", &["--json", "--runs", "1", "--isa", "portable"]).json();
+    assert_eq!(portable["isa"], "portable");
+    assert!(model.run("bench", &["--runs", "3"]).succeeded().contains("ms median"));
+}
+
+#[test]
+fn profile_lists_every_layer() {
+    let model = Sample::good();
+    let layers = model.run("profile", &["--json", "--runs", "2"]).json();
+    let kinds: Vec<_> =
+        layers.as_array().unwrap().iter().map(|layer| layer["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["conv", "average pool", "dense"]);
+    assert!(layers.as_array().unwrap().iter().all(|layer| layer["ms"].as_f64().is_some()));
+    assert!(model.run("profile", &[]).succeeded().contains("ms in all layers"));
+}
+
+#[test]
+fn selftest_passes_and_names_the_layer_that_differs() {
+    let text = Sample::good().run("selftest", &[]).succeeded();
+    assert!(text.lines().any(|line| line == "portable: all 3 layers as at conversion"), "{text}");
+    let wrong = Sample::new(|content| content.self_test_hashes[1] ^= 1);
+    wrong.run("selftest", &[]).failed(&["layer 1"]);
+    wrong.run("bench", &[]).failed(&["layer 1"]);
+}
+
+#[test]
+fn info_describes_machine_and_model() {
+    let model = Sample::good();
+    let info = model.run("info", &["--json"]).json();
+    assert_eq!(info["file_bytes"], model.bytes.len());
+    assert_eq!(info["format_version"], resi8::format::FORMAT_VERSION);
+    assert!(info["isas"].as_array().unwrap().contains(&"portable".into()));
+    assert!(model.run("info", &[]).succeeded().contains("shorter side to 8"));
+    let machine = run(Command::new(env!("CARGO_BIN_EXE_resi8-run")).args(["info", "--json"])).json();
+    assert_eq!(machine.get("file_bytes"), None);
+}
+
+#[test]
+fn damaged_models() {
+    let good = Sample::good();
+    let mut version = good.bytes.clone();
+    version[8..10].copy_from_slice(&77u16.to_le_bytes());
+    let mut flipped = good.bytes.clone();
+    flipped[good.bytes.len() - 1] ^= 1;
+    let short = good.bytes[..good.bytes.len() / 2].to_vec();
+    let cases = [
+        (version, ["format version 77", "convert the network again"]),
+        (flipped, ["checksum", "copy it again"]),
+        (short, ["bytes and should have", "cut short?"]),
+        (vec![], ["bytes and should have", "cut short?"]),
+    ];
+    for (bytes, words) in cases {
+        std::fs::write(good.path(), bytes).unwrap();
+        for command in ["bench", "profile", "selftest", "info"] {
+            good.run(command, &[]).failed(&words);
+        }
+        good.run("run", &[&picture()]).failed(&words);
+    }
+    std::fs::remove_file(good.path()).unwrap();
+    good.run("info", &[]).failed(&["cannot read the model", "check the path"]);
+}
+
+#[test]
+fn pictures_that_cannot_be_read() {
+    let model = Sample::good();
+    model.run("run", &["missing.png"]).failed(&["error: missing.png: cannot be read", "check the path"]);
+    let text = model.folder.path().join("text.jpg");
+    std::fs::write(&text, "This is a text.\n").unwrap();
+    let words = ["text.jpg: neither a JPEG nor a PNG picture", "convert it"];
+    model.run("run", &[&picture(), text.to_str().unwrap()]).failed(&words);
+}
+
+#[test]
+fn wrong_arguments() {
+    let model = Sample::good();
+    model.run("run", &[]).refused("<PICTURES>");
+    model.run("bench", &["--runs", "0"]).refused("--runs");
+    model.run("profile", &["--runs", "0"]).refused("--runs");
+    model.run("selftest", &["--isa", "abacus"]).refused("there are:");
+    model.run("fly", &[]).refused("fly");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_no_failure() {
+    let model = Sample::good();
+    let picture = picture();
+    let commands: [&[&str]; 6] =
+        [&["info"], &["info", "--json"], &["profile"], &["bench"], &["selftest"], &["run", &picture]];
+    for arguments in commands {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_resi8-run"));
+        command.arg(arguments[0]).arg(model.path()).args(&arguments[1..]).stdout(writer);
+        run(&mut command).succeeded();
+    }
+}
