@@ -15,7 +15,7 @@ use resi8_picture::{Dataset, DatasetOptions};
 use resi8_run::{output, say};
 
 use super::preprocess::PreprocessArgs;
-use super::{Bar, NewFile, default_threads};
+use super::{Bar, NewFile, default_threads, parse_threads};
 
 /// Arguments of `convert`.
 #[derive(Debug, Clone, Args)]
@@ -43,7 +43,7 @@ pub(crate) struct ConvertArgs {
     #[arg(long, value_name = "N", default_value_t = 100)]
     measure: usize,
     /// Threads for the float network
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<NonZeroUsize>,
     /// Print the report as JSON
     #[arg(long)]

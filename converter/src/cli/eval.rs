@@ -19,7 +19,7 @@ use resi8_run::{output, say};
 use serde::Serialize;
 
 use super::preprocess::parse_resize;
-use super::{Bar, convert::sample, default_threads};
+use super::{Bar, convert::sample, default_threads, parse_threads};
 
 /// Where the float network and the pictures are; shared by `eval` and `compare`.
 #[derive(Debug, Clone, Args)]
@@ -39,7 +39,7 @@ pub(crate) struct AgainstFloat {
     #[arg(long, value_name = "N")]
     pub(crate) samples: Option<NonZeroUsize>,
     /// Threads; every thread runs its own pictures
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Print JSON
     #[arg(long)]

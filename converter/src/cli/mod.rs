@@ -50,6 +50,15 @@ pub(crate) fn default_threads() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
+/// Most threads that can be asked for; every one has buffers of its own.
+const MAX_THREADS: usize = 256;
+
+/// Reads `--threads`.
+pub(crate) fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
+    threads.ok_or_else(|| format!("give a number from 1 to {MAX_THREADS}"))
+}
+
 /// A file that appears under its name only when it is complete.
 pub(crate) struct NewFile<'p> {
     path: &'p Path,
@@ -59,6 +68,19 @@ pub(crate) struct NewFile<'p> {
 impl<'p> NewFile<'p> {
     /// Opens a temporary file beside `path`, so that a folder that cannot be written to is noticed before long work.
     pub(crate) fn create(path: &'p Path) -> Result<Self> {
+        // Renaming onto a device, a pipe or a link would put the file in its place.
+        if let Ok(existing) = path.symlink_metadata() {
+            anyhow::ensure!(
+                !existing.is_dir(),
+                "{} is a folder: give the name of a file with -o",
+                path.display()
+            );
+            anyhow::ensure!(
+                existing.is_file(),
+                "{} is a link or a device: give the name of a regular file with -o",
+                path.display()
+            );
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         anyhow::ensure!(
             folder.is_dir(),
@@ -69,7 +91,6 @@ impl<'p> NewFile<'p> {
             tempfile::Builder::new().prefix(".resi8-").tempfile_in(folder).with_context(|| {
                 format!("cannot write to the folder {}: choose another place with -o", folder.display())
             })?;
-        anyhow::ensure!(!path.is_dir(), "{} is a folder: give the name of a file with -o", path.display());
         Ok(Self { path, temporary })
     }
 

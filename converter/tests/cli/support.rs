@@ -76,6 +76,7 @@ pub(crate) fn convert(network: &Path, output: &Path) -> Command {
 /// What a finished program left behind.
 #[derive(Debug)]
 pub(crate) struct Outcome {
+    #[expect(dead_code, reason = "shown with the rest when an assertion fails")]
     command: String,
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,

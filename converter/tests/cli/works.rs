@@ -100,6 +100,8 @@ fn convert_replaces_an_older_file_and_prints_json() {
     assert_eq!(report["file_bytes"], std::fs::metadata(&path).unwrap().len());
     assert_eq!(report["layers"].as_array().unwrap().len(), 11);
     assert!(report["agreement"].as_f64().unwrap() > 0.9);
+    run(convert(&network(), Path::new("here.r8")).current_dir(&folder)).succeeded();
+    assert_eq!(names(folder.path()), ["here.r8", "model.r8"]);
 }
 
 #[test]
@@ -226,6 +228,6 @@ fn resnet18_names_the_demo_photos() {
     {
         let probability = best(index)["probability"].as_f64().unwrap();
         assert!(label(best(index)).contains(word), "{answers}");
-        assert!((probability - float).abs() < 0.15, "{word}: {probability}, float {float}");
+        assert!((probability - float).abs() < 0.1, "{word}: {probability}, float {float}");
     }
 }

@@ -114,6 +114,25 @@ fn places_that_cannot_be_written_to() {
     assert_eq!(std::fs::read(file).unwrap(), b"content");
 }
 
+/// The file takes its name by renaming, which would put it in the place of whatever bears that name.
+#[cfg(unix)]
+#[test]
+fn links_and_devices_stay_what_they_are() {
+    let (out, file) = folder_with("file.txt", "content");
+    let (link, socket) = (out.path().join("link"), out.path().join("socket"));
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    for path in [&link, &socket] {
+        let kind = path.symlink_metadata().unwrap().file_type();
+        let words = ["is a link or a device", "give the name of a regular file with -o"];
+        run(&mut convert(&network(), path)).failed(&words);
+        run(resi8("demo").arg("-o").arg(path)).failed(&words);
+        assert_eq!(path.symlink_metadata().unwrap().file_type(), kind);
+    }
+    assert_eq!(names(out.path()), ["file.txt", "link", "socket"]);
+    assert_eq!(std::fs::read(file).unwrap(), b"content");
+}
+
 /// Permissions do not bind the superuser; the output below a regular file, tested above, stands for this case there.
 #[cfg(unix)]
 #[test]
@@ -202,7 +221,8 @@ fn wrong_arguments() {
         (["--resize", "big"], "shorter side, stretch, or none"),
         (["--preprocess", "mnist"], "imagenet"),
         (["--samples", "0"], "--samples"),
-        (["--threads", "0"], "--threads"),
+        (["--threads", "0"], "from 1 to 256"),
+        (["--threads", "100000"], "from 1 to 256"),
     ];
     for (arguments, word) in cases {
         let mut command = resi8("convert");
