@@ -417,10 +417,11 @@ fn quantize_average_pool(
     let (input, output) = (&tensors[layer.input.0], &tensors[layer.output.0]);
     let count = input.shape.h * input.shape.w;
     let real = f64::from(input.scale) / (f64::from(output.scale) * count as f64);
-    let bias = -i64::from(input.zero_point) * count as i64;
+    let values = i64::try_from(count).unwrap_or(i64::MAX >> 32);
+    let bias = -i64::from(input.zero_point) * values;
     let shifts = (0..30u8).map(|shift| (shift, Multiplier::from_real(real / f64::from(1u32 << shift))));
     let fitting = shifts.filter_map(|(shift, multiplier)| Some((shift, multiplier?))).next();
-    let fitting = fitting.filter(|(shift, _)| (bias.abs() + 128 * count as i64) << shift < ACCUMULATOR_LIMIT);
+    let fitting = fitting.filter(|(shift, _)| (bias.abs() + 128 * values) << shift < ACCUMULATOR_LIMIT);
     let (Some((acc_shift, multiplier)), Ok(bias)) = (fitting, i32::try_from(bias)) else {
         return Err(QuantizeError::AveragePool { layer: layer.name.clone(), factor: real });
     };

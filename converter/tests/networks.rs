@@ -93,6 +93,24 @@ fn memory_plans_hold() {
     }
 }
 
+/// The input's mean and deviation are inside the first convolution, so it cannot be added as it is.
+#[test]
+fn the_input_as_a_shortcut_is_refused() {
+    let mut graph = synthetic::GraphBuilder::new("x", &[1, 3, 8, 8].map(Some));
+    graph.floats("w", &[3, 3, 3, 3], &[0.1; 81]).floats("fc", &[5, 3], &[0.2; 15]);
+    let conv = graph.node("Conv", "conv", &["x", "w"], vec![synthetic::ints("pads", &[1, 1, 1, 1])]);
+    let sum = graph.node("Add", "add", &[&conv, "x"], vec![]);
+    let mean = graph.node("GlobalAveragePool", "mean", &[&sum], vec![]);
+    let flat = graph.node("Flatten", "flat", &[&mean], vec![]);
+    let logits = graph.node("Gemm", "gemm", &[&flat, "fc"], vec![synthetic::int("transB", 1)]);
+    let model = OnnxModel::from_proto(graph.finish(&logits, 17), Path::new("."), &ImportOptions::default());
+    let sample = |_: usize| Ok(resi8_converter::measure::Pixels { values: vec![7; 8 * 8 * 3], label: None });
+    let options = common::options(imagenet(Resize::None));
+    let error =
+        resi8_converter::convert::convert(&model.unwrap(), &options, 2, sample, &common::Quiet).unwrap_err();
+    assert!(error.to_string().contains("it may not be a shortcut"), "{error}");
+}
+
 /// Largest resident memory of a child process, in KiB, watched until it ends.
 fn peak_memory(command: &mut Command) -> u64 {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

@@ -22,18 +22,6 @@ pub(crate) fn samples() -> PathBuf {
     bundled("calibration/drawn_128.bin")
 }
 
-/// A file of the shared data folder, or `None`, said loudly, where it is missing.
-pub(crate) fn shared(path: &str) -> Option<PathBuf> {
-    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let file = std::env::var_os("RESI8_DATA").map_or_else(default, PathBuf::from).join(path);
-    if file.exists() {
-        return Some(file);
-    }
-    assert!(std::env::var_os("RESI8_REQUIRE_DATA").is_none_or(|v| v != "1"), "{} is missing", file.display());
-    eprintln!("SKIPPED: {} is missing; set RESI8_DATA to the folder with the test data", file.display());
-    None
-}
-
 /// The model that `resi8 demo` makes.
 pub(crate) fn model() -> &'static Path {
     static MODEL: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{bundled, convert, folder, model, names, network, resi8, run, samples, shared};
+use crate::common::shared;
+use crate::support::{bundled, convert, folder, model, names, network, resi8, run, samples};
 
 #[test]
 fn demo_classifies_its_pictures_and_keeps_the_model() {

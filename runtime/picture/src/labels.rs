@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum LabelsError {
     /// The file cannot be opened or read.
-    #[error("{}: cannot be read: {source}; check the path and the permissions", path.display())]
+    #[error("{}: cannot be read: {error}; check the path and the permissions", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// The operating system's words.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A line is not UTF-8.
     #[error("{}: line {line} is not UTF-8; save the file as UTF-8 text", path.display())]
@@ -46,7 +46,7 @@ pub enum LabelsError {
 /// # Errors
 /// The file cannot be read, is empty, is not UTF-8 or has an empty line before its end.
 pub fn read(path: &Path) -> Result<Vec<String>, LabelsError> {
-    let bytes = fs::read(path).map_err(|source| LabelsError::Read { path: path.to_owned(), source })?;
+    let bytes = fs::read(path).map_err(|error| LabelsError::Read { path: path.to_owned(), error })?;
     let text = str::from_utf8(&bytes).map_err(|e| {
         let line = bytes.iter().take(e.valid_up_to()).filter(|&&b| b == b'\n').count() + 1;
         LabelsError::NotUtf8 { path: path.to_owned(), line }

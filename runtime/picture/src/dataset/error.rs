@@ -11,12 +11,12 @@ const NAMES_SHOWN: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
     /// A file or folder cannot be opened or read.
-    #[error("{}: cannot be read: {source}; check the path and the permissions", path.display())]
+    #[error("{}: cannot be read: {error}; check the path and the permissions", path.display())]
     Read {
         /// The file or folder.
         path: PathBuf,
         /// The operating system's words.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// A folder cannot be walked through.
     #[error("a folder cannot be read: {0}; check the permissions and symbolic links")]
@@ -179,8 +179,8 @@ pub enum DatasetError {
 }
 
 impl DatasetError {
-    pub(super) fn read(path: &Path, source: std::io::Error) -> Self {
-        Self::Read { path: path.to_owned(), source }
+    pub(super) fn read(path: &Path, error: std::io::Error) -> Self {
+        Self::Read { path: path.to_owned(), error }
     }
 }
 
