@@ -98,14 +98,14 @@ format() {
 }
 
 lint() {
-    cargo clippy --release --locked --workspace --all-targets -- -D warnings
+    cargo clippy --release --locked --workspace --all-targets --keep-going -- -D warnings
     cargo clippy --release --locked -p resi8 --no-default-features -- -D warnings
     cargo clippy --release --locked -p resi8 --no-default-features --features write -- -D warnings
 }
 
 # The binaries are left out: that of the converter has the runtime's name.
 docs() {
-    RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --lib
+    RUSTDOCFLAGS="-D warnings" cargo doc "${everything[@]}" --no-deps --lib --keep-going
 }
 
 fuzz_target() {
