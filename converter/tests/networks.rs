@@ -1,5 +1,7 @@
 //! Whole networks: the memory plan, proved by running, and the memory that a conversion takes.
 
+#![allow(clippy::cast_possible_truncation, reason = "random pixels")]
+
 mod common;
 
 use std::io::{Read, Write};
@@ -167,5 +169,6 @@ fn conversion_of_resnet50_stays_small_however_many_samples() {
         peaks[1] >> 10
     ));
     assert!(peaks[1] < 2 << 20, "{} KiB", peaks[1]);
-    assert!(peaks[1] < peaks[0] + peaks[0] / 10, "grew from {} to {} KiB", peaks[0], peaks[1]);
+    // One sample's activations are 45 MB in float; what the allocator keeps between samples varies by some tens.
+    assert!(peaks[1] < peaks[0] + (128 << 10), "grew from {} to {} KiB", peaks[0], peaks[1]);
 }

@@ -1,5 +1,6 @@
 //! The real networks and pictures that tests use where they are at hand.
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "every test file uses a part of this module")]
+#![allow(clippy::cast_possible_truncation, reason = "random pixels")]
 
 use std::io::Write;
 use std::num::NonZeroUsize;

@@ -1,7 +1,7 @@
 //! The model file: `docs/format.md` in code.
 //!
 //! [`records`] holds every record with its reader and its writer side by side, [`sections`] the header and the section
-//! table, [`validate`] every check that a file must pass before it is trusted, [`write`] the assembly of a file.
+//! table, `validate` every check that a file must pass before it is trusted, [`mod@write`] the assembly of a file.
 
 pub mod records;
 pub mod sections;

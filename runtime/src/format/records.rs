@@ -1,7 +1,7 @@
 //! The fixed-size records of the model file. Each has its reader and its writer side by side; all numbers are
 //! little-endian and are read byte by byte, so no record needs an alignment.
 //!
-//! Reading a record never fails: what the fields may hold is checked in [`super::validate`].
+//! Reading a record never fails: what the fields may hold is checked in `validate`.
 
 use crate::preprocess::MAX_INPUT_CHANNELS;
 
