@@ -9,7 +9,7 @@ use crate::calibrate::{Calibration, Observer, QuantParams, RangeMethod, calibrat
 use crate::emit::{Extras, emit};
 use crate::float::{FloatModel, FoldCheck, check_folding, folded_to_onnx};
 use crate::fold::fold;
-use crate::folded::Folded;
+use crate::folded::{Conv, Folded, Op, TensorId};
 use crate::ir::Ir;
 use crate::measure::{Measurement, Pixels, measure, to_float};
 use crate::memory::{self, MemoryPlan};
@@ -153,7 +153,7 @@ pub fn convert(
             progress.step()
         })?;
     progress.finish();
-    let warnings = warnings(notes, &calibration, &options.preprocess, &split);
+    let warnings = warnings(notes, &folded, &calibration, &split);
     Ok(Conversion { file, folded, quantized, memory, fold_check, measurement, split, warnings })
 }
 
@@ -209,14 +209,11 @@ fn tensor_params(folded: &Folded, calibration: &Calibration, method: RangeMethod
     ranges.into_iter().map(|(low, high)| quant_params(low, high)).collect()
 }
 
-/// A float input of this magnitude or more looks as if it had not been normalised.
-const LARGE_INPUT: f32 = 16.0;
-
-/// What is odd about the samples or the network.
+/// What is odd about the samples or the preprocessing.
 fn warnings(
     mut warnings: Vec<String>,
+    folded: &Folded,
     calibration: &Calibration,
-    preprocess: &Preprocess,
     split: &Split,
 ) -> Vec<String> {
     if !split.held_out {
@@ -231,17 +228,45 @@ fn warnings(
             split.calibration.len()
         ));
     }
-    let normalised = preprocess.mean.iter().any(|&mean| mean != 0.0) || preprocess.pixel_scale != 1.0;
-    if let Some((low, high)) = calibration.observers()[0].extremes() {
-        if high.max(-low) < 0.5 {
-            warnings.push(format!(
-                "the network's input only spans {low:.3} to {high:.3} on the samples: is the preprocessing the one it was trained with?"
-            ));
-        } else if normalised && high.max(-low) > LARGE_INPUT {
-            warnings.push(format!(
-                "the network's input spans {low:.1} to {high:.1}: mean and standard deviation are in units of pixel / 255, are they meant that way?"
-            ));
-        }
-    }
+    warnings.extend(first_layer_warning(folded, calibration));
     warnings
+}
+
+/// A first layer that is trained with batch norm answers its pictures with values of a few units. One that is fed
+/// pixels of 255 where it was trained on 1 answers with hundreds; one that is fed 1 where it was trained on 255 hardly
+/// answers at all.
+fn first_layer_warning(folded: &Folded, calibration: &Calibration) -> Option<String> {
+    let first = folded.layers.iter().find(|layer| layer.input == TensorId(0))?;
+    let Op::Conv(conv) = &first.op else { return None };
+    let (low, high) = calibration.observers()[0].extremes()?;
+    let reach = f64::from(high.max(-low)) * largest_weight_sum(conv);
+    let (answer_low, answer_high) = calibration.observers()[first.output.0].extremes()?;
+    let answer = answer_high.max(-answer_low);
+    let what = if answer > LARGEST_FIRST_ANSWER {
+        format!("the first layer's output reaches {answer:.0}, as if its input were far too large")
+    } else if reach < LEAST_FIRST_REACH {
+        format!(
+            "the first layer hardly reacts to its input (at most {reach:.2}), as if that were far too small"
+        )
+    } else {
+        return None;
+    };
+    Some(format!(
+        "the network's input spans {low:.2} to {high:.2} and {what}: is the preprocessing the one it was trained with?"
+    ))
+}
+
+/// Trained networks stay below about 30 here.
+const LARGEST_FIRST_ANSWER: f32 = 64.0;
+
+/// Trained networks are above about 10 here.
+const LEAST_FIRST_REACH: f64 = 1.5;
+
+/// The largest sum of weight magnitudes of any output channel: the most that it answers to an input of 1.
+fn largest_weight_sum(conv: &Conv) -> f64 {
+    let sums = conv
+        .weights
+        .chunks(conv.weights.len() / conv.bias.len().max(1))
+        .map(|row| row.iter().map(|w| w.abs()).sum());
+    sums.fold(0.0, f64::max)
 }

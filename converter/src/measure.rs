@@ -3,7 +3,8 @@
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, Result};
-use resi8::{AlignedBuf, Buffers, Isa, Layer, Model, Observer, Output, Plan, Preprocess, RunError, Session};
+use resi8::{Isa, Layer, Model, Observer, Output, Plan, Preprocess, RunError, Session};
+use resi8_run::file::Memory;
 
 use crate::float::FloatModel;
 use crate::folded::Shape;
@@ -155,9 +156,8 @@ pub fn measure(
 ) -> Result<Measurement> {
     let plan = Plan::new(*model, isa)?;
     let worker = |queue: &Queue<'_, Measurement, anyhow::Error>| {
-        let (mut arena, mut packed) =
-            (AlignedBuf::new(plan.arena_len())?, AlignedBuf::new(plan.packed_len())?);
-        let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
+        let mut memory = Memory::new(&plan)?;
+        let mut session = memory.session(plan)?;
         queue.for_each(|index| {
             let pixels = sample(index)?;
             let x = to_float(&pixels.values, model.input().c, model.preprocess());

@@ -47,6 +47,7 @@ fn check(case: &Case, conversion: &Conversion, m: &Measurement) {
         m.agree,
         conversion.file.len()
     ));
+    assert_eq!(conversion.warnings, [""; 0], "{}", case.name);
     assert_eq!(m.total, m.labelled, "{}", case.name);
     assert_eq!(m.float_correct, case.float_correct, "{}: float", case.name);
     assert!(

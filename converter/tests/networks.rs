@@ -8,8 +8,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{convert_roughly, imagenet, raw, read, say, shared, shipped};
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Resize, RunError, Session};
+use common::{cifar, convert_roughly, convert_with, dataset, imagenet, raw, read, say, shared, shipped};
+use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Preprocess, Resize, RunError, Session};
 use resi8_converter::onnx::{ImportOptions, OnnxModel};
 use resi8_converter::synthetic::{self, Kind, resnet};
 
@@ -111,6 +111,24 @@ fn the_input_as_a_shortcut_is_refused() {
     let error =
         resi8_converter::convert::convert(&model.unwrap(), &options, 2, sample, &common::Quiet).unwrap_err();
     assert!(error.to_string().contains("it may not be a shortcut"), "{error}");
+}
+
+/// Pixels of 255 where the network was trained on 1, and the other way round, are noticed.
+#[test]
+fn wrong_preprocessing_is_warned_of() {
+    let warnings = |network: &OnnxModel, preprocess: Preprocess| {
+        let pictures = dataset(&shipped("calibration/drawn_128.bin"), preprocess, 32, None);
+        convert_with(network, &pictures, &common::options(preprocess)).warnings
+    };
+    let own = read(&shipped("resnet8-cifar10.onnx"));
+    assert_eq!(warnings(&own, cifar()), [""; 0]);
+    let found = warnings(&own, raw());
+    assert!(found.len() == 1 && found[0].contains("its input were far too large"), "{found:?}");
+    let Some(path) = shared("models/resnet8_mlperf_cifar10.onnx") else { return };
+    let mlperf = read(&path);
+    assert_eq!(warnings(&mlperf, raw()), [""; 0]);
+    let found = warnings(&mlperf, cifar());
+    assert!(found.len() == 1 && found[0].contains("hardly reacts"), "{found:?}");
 }
 
 /// Largest resident memory of a child process, in KiB, watched until it ends.

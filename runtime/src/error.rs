@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::format::sections::SectionKind;
+
 /// Why a file is not a model that can be trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -35,11 +37,19 @@ pub enum LoadError {
         /// Over the bytes that are there.
         computed: u32,
     },
+    /// The section table has another number of entries.
+    #[error("the section table has {found} entries and should have {expected}")]
+    SectionCount {
+        /// Entries of this version of the format.
+        expected: u16,
+        /// Entries in the file.
+        found: u16,
+    },
     /// A section is missing, out of bounds or of the wrong length.
-    #[error("section {kind}: {problem}")]
+    #[error("section {0} ({name}): {problem}", *.kind as u32, name = kind.name())]
     Section {
-        /// Its number, see `docs/format.md`.
-        kind: u32,
+        /// Which one.
+        kind: SectionKind,
         /// What is wrong.
         problem: &'static str,
     },

@@ -134,11 +134,11 @@ fn each_rule_is_checked() {
         }),
         ("layer 2: its weights are not in the file or not in order", |c| c.layers[2].weights -= 1),
         ("layer 2: its channel records are not in the file or not in order", |c| c.layers[2].channels -= 1),
-        ("section 1: its size of the activations is not where the furthest tensor ends", |c| {
+        ("section 1 (graph): its size of the activations is not where the furthest tensor ends", |c| {
             c.graph.activation_bytes += 1
         }),
-        ("section 8: holds a control character", |c| c.names[0] = "\u{1b}[2J".into()),
-        ("section 10: is longer than 1 MiB", |c| c.info = "x".repeat((1 << 20) + 1)),
+        ("section 8 (names): holds a control character", |c| c.names[0] = "\u{1b}[2J".into()),
+        ("section 10 (info): is longer than 1 MiB", |c| c.info = "x".repeat((1 << 20) + 1)),
         ("layer 0: a weight is -128", |c| c.weights[5] = -128),
         ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = i32::MIN),
         ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = (1 << 30) - 3000),
@@ -163,13 +163,17 @@ fn each_rule_is_checked() {
             c.preprocess.order = resi8::ChannelOrder::Gray
         }),
         ("tensor 0: the input must be raw pixels: scale 1, zero point -128", |c| c.tensors[0].zero_point = 0),
-        ("section 6: a mean is not a number", |c| c.preprocess.mean[1] = f32::INFINITY),
-        ("section 6: a standard deviation is not a positive number", |c| c.preprocess.std[1] = 0.0),
-        ("section 7: there must be a seed and one hash a layer", |c| c.self_test_hashes.truncate(1)),
-        ("section 7: the seed must not be 0", |c| c.self_test_seed = 0),
-        ("section 8: does not hold one name a layer", |c| c.names.truncate(1)),
-        ("section 9: does not hold one label a class", |c| c.labels.truncate(1)),
-        ("section 2: there must be one tensor more than layers", |c| c.tensors.truncate(6)),
+        ("section 6 (preprocessing): a mean is not a number", |c| c.preprocess.mean[1] = f32::INFINITY),
+        ("section 6 (preprocessing): a standard deviation is not a positive number", |c| {
+            c.preprocess.std[1] = 0.0
+        }),
+        ("section 7 (self-test): there must be a seed and one hash a layer", |c| {
+            c.self_test_hashes.truncate(1)
+        }),
+        ("section 7 (self-test): the seed must not be 0", |c| c.self_test_seed = 0),
+        ("section 8 (names): does not hold one name a layer", |c| c.names.truncate(1)),
+        ("section 9 (labels): does not hold one label a class", |c| c.labels.truncate(1)),
+        ("section 2 (tensors): there must be one tensor more than layers", |c| c.tensors.truncate(6)),
         ("tensor 3: shares memory with a tensor that is still in use", |c| {
             c.tensors[3].offset = c.tensors[2].offset
         }),

@@ -3,7 +3,9 @@
 //!
 //! Reading a record never fails: what the fields may hold is checked in `validate`.
 
-use crate::preprocess::MAX_INPUT_CHANNELS;
+#[cfg(feature = "write")]
+use crate::preprocess::Preprocess;
+use crate::preprocess::{ChannelOrder, MAX_INPUT_CHANNELS, Resize};
 
 /// Takes fields off the front of a record.
 struct Fields<'a>(&'a [u8]);
@@ -304,6 +306,40 @@ pub struct PreprocessRecord {
 impl PreprocessRecord {
     /// Bytes in the file.
     pub const LEN: usize = 40;
+
+    /// What `order` stands for, by its value.
+    const ORDERS: [ChannelOrder; 3] = [ChannelOrder::Gray, ChannelOrder::Rgb, ChannelOrder::Bgr];
+
+    /// What `order` stands for; `None` for an unknown value.
+    #[must_use]
+    pub fn channel_order(&self) -> Option<ChannelOrder> {
+        Self::ORDERS.get(usize::from(self.order)).copied()
+    }
+
+    /// What `resize` and `resize_to` stand for; `None` for unknown values.
+    #[must_use]
+    pub const fn resize_rule(&self) -> Option<Resize> {
+        match (self.resize, self.resize_to) {
+            (0, 0) => Some(Resize::None),
+            (1, pixels @ 1..) => Some(Resize::ShorterSide(pixels)),
+            (2, 0) => Some(Resize::Stretch),
+            _ => None,
+        }
+    }
+
+    /// The record of a preprocessing.
+    #[cfg(feature = "write")]
+    #[must_use]
+    pub fn new(preprocess: &Preprocess) -> Self {
+        let order = Self::ORDERS.iter().zip(0..).find(|(order, _)| **order == preprocess.order);
+        let (resize, resize_to) = match preprocess.resize {
+            Resize::None => (0, 0),
+            Resize::ShorterSide(pixels) => (1, pixels),
+            Resize::Stretch => (2, 0),
+        };
+        let Preprocess { pixel_scale, mean, std, .. } = *preprocess;
+        Self { order: order.map_or(u8::MAX, |(_, code)| code), resize, resize_to, pixel_scale, mean, std }
+    }
 
     /// Reads the record.
     #[must_use]

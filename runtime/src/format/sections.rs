@@ -41,7 +41,7 @@ pub enum SectionKind {
 
 impl SectionKind {
     /// All kinds, in file order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; SECTION_COUNT as usize] = [
         Self::Graph,
         Self::Tensors,
         Self::Layers,
@@ -54,6 +54,23 @@ impl SectionKind {
         Self::Info,
     ];
 
+    /// What messages call it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Graph => "graph",
+            Self::Tensors => "tensors",
+            Self::Layers => "layers",
+            Self::Channels => "channels",
+            Self::Weights => "weights",
+            Self::Preprocess => "preprocessing",
+            Self::SelfTest => "self-test",
+            Self::Names => "names",
+            Self::Labels => "labels",
+            Self::Info => "info",
+        }
+    }
+
     /// A section starts at a multiple of this many bytes from the start of the file.
     pub(crate) const fn align(self) -> usize {
         match self {
@@ -64,9 +81,12 @@ impl SectionKind {
 
     /// The error that names this section.
     pub(crate) const fn error(self, problem: &'static str) -> LoadError {
-        LoadError::Section { kind: self as u32, problem }
+        LoadError::Section { kind: self, problem }
     }
 }
+
+/// Entries of the section table.
+pub const SECTION_COUNT: u16 = 10;
 
 /// Bytes before the section table.
 pub const HEADER_LEN: usize = 20;
@@ -141,8 +161,8 @@ fn check_header(file: &[u8]) -> Result<(), LoadError> {
     if computed != stored {
         return Err(LoadError::Checksum { stored, computed });
     }
-    if usize::from(sections) != SectionKind::ALL.len() {
-        return Err(SectionKind::Graph.error("the section table does not have ten entries"));
+    if sections != SECTION_COUNT {
+        return Err(LoadError::SectionCount { expected: SECTION_COUNT, found: sections });
     }
     Ok(())
 }

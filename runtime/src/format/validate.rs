@@ -6,7 +6,7 @@ use super::sections::{SectionKind, Sections};
 use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
 use crate::error::LoadError;
-use crate::preprocess::{ChannelOrder, MAX_INPUT_CHANNELS, Preprocess, Resize};
+use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
 
 /// A check that fails names its problem; the caller adds the place.
 type Check<T = ()> = Result<T, &'static str>;
@@ -21,6 +21,9 @@ pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError>
     check_counts(sections)?;
     for (index, bytes) in sections.tensors.iter().enumerate() {
         let tensor = TensorRecord::read(bytes);
+        if !bytes.ends_with(&[0; 2]) {
+            return Err(LoadError::Tensor { index, problem: "its unused bytes are not 0" });
+        }
         check_tensor(&tensor, index, layers, sections.graph.activation_bytes)
             .map_err(|problem| LoadError::Tensor { index, problem })?;
     }
@@ -378,18 +381,8 @@ fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
 
 /// The stored preprocessing, every field in range.
 fn preprocess(record: &PreprocessRecord) -> Check<Preprocess> {
-    let order = match record.order {
-        0 => ChannelOrder::Gray,
-        1 => ChannelOrder::Rgb,
-        2 => ChannelOrder::Bgr,
-        _ => return Err("its channel order is unknown"),
-    };
-    let resize = match (record.resize, record.resize_to) {
-        (0, 0) => Resize::None,
-        (1, 1..) => Resize::ShorterSide(record.resize_to),
-        (2, 0) => Resize::Stretch,
-        _ => return Err("its resize is unknown"),
-    };
+    let order = record.channel_order().ok_or("its channel order is unknown")?;
+    let resize = record.resize_rule().ok_or("its resize is unknown")?;
     let positive = |value: f32| value.is_finite() && value > 0.0;
     ensure(positive(record.pixel_scale), "its pixel scale is not a positive number")?;
     ensure(record.mean.iter().all(|value| value.is_finite()), "a mean is not a number")?;

@@ -4,9 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
-use super::sections::{CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SectionKind};
+use super::sections::{CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SECTION_COUNT, SectionKind};
 use super::{FORMAT_VERSION, MAGIC, crc32};
-use crate::preprocess::{ChannelOrder, Preprocess, Resize};
+use crate::preprocess::Preprocess;
 
 /// The content of a model file. Nothing is checked here: [`crate::Model::parse`] judges the result.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +42,7 @@ impl Content {
         let mut file = Vec::new();
         file.extend(MAGIC);
         file.extend(FORMAT_VERSION.to_le_bytes());
-        file.extend(u16::try_from(SectionKind::ALL.len()).ok()?.to_le_bytes());
+        file.extend(SECTION_COUNT.to_le_bytes());
         file.resize(HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN, 0);
         for (index, kind) in SectionKind::ALL.into_iter().enumerate() {
             self.append_section(&mut file, index, kind)?;
@@ -72,7 +72,7 @@ impl Content {
             SectionKind::Layers => file.extend(self.layers.iter().flat_map(LayerRecord::write)),
             SectionKind::Channels => file.extend(self.channels.iter().flat_map(ChannelRecord::write)),
             SectionKind::Weights => file.extend_from_slice(bytemuck::cast_slice(&self.weights)),
-            SectionKind::Preprocess => file.extend(to_record(&self.preprocess).write()),
+            SectionKind::Preprocess => file.extend(PreprocessRecord::new(&self.preprocess).write()),
             SectionKind::SelfTest => {
                 file.extend(self.self_test_seed.to_le_bytes());
                 file.extend(self.self_test_hashes.iter().flat_map(|hash| hash.to_le_bytes()));
@@ -94,19 +94,4 @@ fn put_u32(file: &mut [u8], at: usize, value: u32) {
     if let Some(place) = file.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *place = value.to_le_bytes();
     }
-}
-
-fn to_record(preprocess: &Preprocess) -> PreprocessRecord {
-    let (resize, resize_to) = match preprocess.resize {
-        Resize::None => (0, 0),
-        Resize::ShorterSide(pixels) => (1, pixels),
-        Resize::Stretch => (2, 0),
-    };
-    let order = match preprocess.order {
-        ChannelOrder::Gray => 0,
-        ChannelOrder::Rgb => 1,
-        ChannelOrder::Bgr => 2,
-    };
-    let Preprocess { pixel_scale, mean, std, .. } = *preprocess;
-    PreprocessRecord { order, resize, resize_to, pixel_scale, mean, std }
 }
