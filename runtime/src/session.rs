@@ -171,13 +171,14 @@ impl<'m, 'b> Session<'m, 'b> {
         self.plan.model().output().scale
     }
 
-    /// Runs the network on the self-test's input and compares every layer with the hashes in the model file.
+    /// Runs the network on the self-test's input, which replaces the input, and compares every layer with the hashes in the
+    /// model file.
     ///
     /// # Errors
     /// The first layer that differs.
     pub fn self_test(&mut self) -> Result<(), RunError> {
         let model = *self.plan.model();
-        self.set_input(SelfTestPixels::new(model.self_test_seed()));
+        self.set_self_test_input();
         self.run_observed(&mut SelfTest { model: &model }).map(|_| ())
     }
 
