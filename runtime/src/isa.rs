@@ -8,17 +8,20 @@ use crate::kernels::Kernels;
 pub enum Isa {
     /// Plain Rust; runs everywhere and is the reference for all others.
     Portable,
+    /// x86-64 with AVX2.
+    Avx2,
 }
 
 impl Isa {
     /// All instruction sets, the most capable last.
-    pub const ALL: &'static [Self] = &[Self::Portable];
+    pub const ALL: &'static [Self] = &[Self::Portable, Self::Avx2];
 
     /// The name that command lines and reports use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Portable => "portable",
+            Self::Avx2 => "avx2",
         }
     }
 

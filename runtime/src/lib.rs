@@ -59,4 +59,4 @@ pub use logits::top_k;
 pub use model::{Layer, Model};
 pub use plan::Plan;
 pub use preprocess::{ChannelOrder, Preprocess, Resize};
-pub use session::{ARENA_ALIGN, Buffers, Observer, Output, Session};
+pub use session::{ARENA_ALIGN, Buffers, Observer, Output, PACKED_ALIGN, Session};

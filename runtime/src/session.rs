@@ -3,21 +3,23 @@
 use crate::arith::pixel_to_activation;
 use crate::error::RunError;
 use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
-use crate::kernels::Packing;
 use crate::model::{Conv, Layer, Op};
-use crate::ops::conv::{ConvBuffers, ConvPlan};
-use crate::ops::{conv, dense, pool};
+use crate::ops::conv::{ConvPlan, ConvRun};
+use crate::ops::{dense, pool};
 use crate::plan::Plan;
 
 /// Alignment that the arena needs, in bytes: logits are int32.
 pub const ARENA_ALIGN: usize = 4;
+
+/// Alignment that packed weights need, in bytes: they begin with int32 parameters.
+pub const PACKED_ALIGN: usize = 4;
 
 /// The buffers that a session works in. It writes to nothing else.
 #[derive(Debug)]
 pub struct Buffers<'b> {
     /// At least [`Plan::arena_len`] bytes, aligned to [`ARENA_ALIGN`] (64 is best for speed on hosts).
     pub arena: &'b mut [u8],
-    /// At least [`Plan::packed_len`] bytes; may be empty when that is 0.
+    /// At least [`Plan::packed_len`] bytes, aligned to [`PACKED_ALIGN`]; may be empty when that is 0.
     pub packed: &'b mut [u8],
 }
 
@@ -86,10 +88,11 @@ impl<'m, 'b> Session<'m, 'b> {
         if packed.len() < plan.packed_len() {
             return Err(RunError::PackedTooSmall { needed: plan.packed_len(), found: packed.len() });
         }
-        let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
-        if let Some(packing) = plan.kernels().packing {
-            pack_weights(&plan, packing, packed)?;
+        if plan.packed_len() > 0 && packed.as_ptr().align_offset(PACKED_ALIGN) != 0 {
+            return Err(RunError::Misaligned { needed: PACKED_ALIGN });
         }
+        let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
+        pack_weights(&plan, packed)?;
         Ok(Self { plan, arena, packed })
     }
 
@@ -202,7 +205,7 @@ impl<'m, 'b> Session<'m, 'b> {
             Op::Conv(conv) => {
                 let plan = self.plan.conv(layer)?;
                 let (own, rest) = packed.split_at_checked(plan.packed_len)?;
-                let weights = if kernels.packing.is_some() { own } else { conv.weights };
+                let weights = if own.is_empty() { conv.weights } else { own };
                 self.run_conv(layer, conv, &plan, weights)?;
                 return Some(rest);
             }
@@ -246,14 +249,9 @@ impl<'m, 'b> Session<'m, 'b> {
         let kernels = self.plan.kernels();
         let run = |[input, output, scratch]: [&mut [u8]; 3], skip: Option<&[u8]>| {
             let input = bytemuck::cast_slice(input);
-            let buffers = ConvBuffers {
-                input,
-                skip: if reads_input_twice { Some(input) } else { skip.map(bytemuck::cast_slice) },
-                output: bytemuck::cast_slice_mut(output),
-                scratch: bytemuck::cast_slice_mut(scratch),
-                weights,
-            };
-            conv::run(layer, conv, plan, kernels, buffers)
+            let skip = if reads_input_twice { Some(input) } else { skip.map(bytemuck::cast_slice) };
+            let run = ConvRun { layer, conv, plan, kernels, input, skip, weights };
+            run.run(bytemuck::cast_slice_mut(output), bytemuck::cast_slice_mut(scratch))
         };
         match separate_skip {
             None => run(self.arena.get_disjoint_mut([input, output, scratch]).ok()?, None),
@@ -281,19 +279,16 @@ impl Observer for SelfTest<'_> {
     }
 }
 
-/// Packs the weights of every convolution, one panel after the other.
-fn pack_weights(plan: &Plan<'_>, packing: Packing, packed: &mut [i8]) -> Result<(), RunError> {
+/// Packs the weights of every convolution, one layer after the other.
+fn pack_weights(plan: &Plan<'_>, packed: &mut [i8]) -> Result<(), RunError> {
     let mut rest = packed;
     for layer in plan.model().layers() {
         let broken = RunError::Internal { layer: layer.index };
         let Op::Conv(conv) = &layer.op else { continue };
-        let (runs, run_len) = (conv.window.kernel[0], conv.window.kernel[1] * layer.input.c);
-        let panel_len = (packing.panel_len)(runs, run_len);
-        for weights in conv.weights.chunks(plan.kernels().nr * runs * run_len) {
-            let (panel, behind) = rest.split_at_mut_checked(panel_len).ok_or(broken)?;
-            (packing.pack)(weights, runs, run_len, panel).ok_or(broken)?;
-            rest = behind;
-        }
+        let conv_plan = plan.conv(&layer).ok_or(broken)?;
+        let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len).ok_or(broken)?;
+        conv_plan.pack(&layer, conv, plan.kernels(), own).ok_or(broken)?;
+        rest = behind;
     }
     Ok(())
 }

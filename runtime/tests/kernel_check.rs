@@ -12,66 +12,83 @@
 
 mod common;
 
+use std::time::Instant;
+
 use common::{Random, Values};
 use resi8::Isa;
 use resi8::arith::{requantize, skip_term};
 use resi8::format::records::ChannelRecord;
-use resi8::kernels::{ConvTile, Epilogue, Kernels, Packing, SkipTile};
+use resi8::kernels::winograd::{self, Finish, InputChunk, Multiply, Winograd};
+use resi8::kernels::{
+    ConvTile, Direct, Epilogue, Kernels, LayerWeights, Packing, Patches, Place, Shape, SkipTile, Target,
+};
 use resi8::model::Channel;
 
 const GUARD: i8 = 0x5a;
 
-/// A table with packed weights, `[run][value][channel]`, so that the packed path is checked on every machine.
+/// A table with packed weights and patches, `[run][value][channel]`, so that the packed path is checked on every machine.
 static PACKED: Kernels = Kernels {
-    isa: Isa::Portable,
-    mr: 3,
-    nr: 5,
-    packing: Some(Packing { panel_len: |runs, run_len| runs * run_len * 5, pack: pack5 }),
-    conv: conv_packed5,
+    direct: Direct {
+        mr: 3,
+        nr: 5,
+        block_bytes: 500,
+        packing: Some(Packing {
+            weights_len: |shape| Some((shape.channels * shape.depth()).next_multiple_of(64)),
+            pack_weights: |source, packed| {
+                packed[..source.weights.len()].copy_from_slice(source.weights);
+                Some(())
+            },
+            patches_len: |shape| Some((3 * shape.depth()).next_multiple_of(64)),
+            pack_patches: pack_patches_in_order,
+        }),
+        conv: conv_packed,
+    },
     ..resi8::kernels::portable::KERNELS
 };
 
-fn pack5(weights: &[i8], runs: usize, run_len: usize, panel: &mut [i8]) -> Option<()> {
-    let len = runs * run_len;
-    for (index, panel) in panel.chunks_exact_mut(5).enumerate() {
-        for (channel, place) in panel.iter_mut().enumerate() {
-            *place = weights.get(channel * len + index).copied().unwrap_or(0);
+fn pack_patches_in_order(shape: &Shape, _: &[i8], patches: &Patches<'_>, panel: &mut [i8]) -> Option<()> {
+    for (pixel, panel) in (0..patches.pixels.len()).zip(panel.chunks_exact_mut(shape.depth())) {
+        for (run, panel) in panel.chunks_exact_mut(shape.run_len).enumerate() {
+            panel.copy_from_slice(patches.run(pixel, run)?);
         }
     }
     Some(())
 }
 
-fn conv_packed5(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
-    let weight = |channel: usize, index: usize| tile.weights[index * 5 + channel];
-    reference(tile, weight, out);
+fn conv_packed(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
+    let depth = tile.shape.depth();
+    let last = tile.shape.channels.min(tile.target.first_channel + 5);
+    for pixel in 0..tile.target.places.len() {
+        for channel in tile.target.first_channel..last {
+            let products = tile.panel[pixel * depth..][..depth].iter().zip(&tile.weights[channel * depth..]);
+            let sum = products.map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
+            finish(&tile.target, pixel, channel, sum, out);
+        }
+    }
     Some(())
 }
 
-/// The tile by the formulas; `weight(channel, index)` reads weights, `index` over runs and values.
-fn reference(tile: &ConvTile<'_>, weight: impl Fn(usize, usize) -> i8, out: &mut [i8]) {
-    for pixel in 0..tile.pixels {
-        for (channel, record) in tile.channels.iter().enumerate() {
-            let parameters = Channel::read(record);
-            let place = pixel * tile.out_stride + tile.first_channel + channel;
-            let mut acc = i64::from(parameters.bias);
-            for (run, start) in tile.runs.iter().enumerate() {
-                for value in 0..tile.run_len {
-                    let q = tile.input[start + pixel * tile.pixel_stride + value];
-                    acc += i64::from(q) * i64::from(weight(channel, run * tile.run_len + value));
-                }
-            }
-            if let Some(skip) = &tile.skip {
-                let own = (tile.first_channel + channel) as i64 - skip.channel as i64;
-                if (0..skip.channel_count as i64).contains(&own) {
-                    let q = skip.values.map_or(out[place], |v| v[pixel * skip.pixel_stride + own as usize]);
-                    acc += i64::from(skip_term(q, skip.zero_point, parameters.skip_multiplier, skip.shift));
-                }
-            }
-            let [low, high] = tile.epilogue.clamp;
-            let acc = i32::try_from(acc).unwrap();
-            out[place] = requantize(acc, parameters.multiplier, tile.epilogue.zero_point, low, high);
+/// From a sum of products to an output, by the formulas.
+fn finish(target: &Target<'_>, pixel: usize, channel: usize, sum: i64, out: &mut [i8]) {
+    let parameters = Channel::read(&target.channels[channel]);
+    let place = target.places[pixel];
+    let mut acc = i64::from(parameters.bias) + sum;
+    if let Some(skip) = &target.skip {
+        let own = channel as i64 - skip.channel as i64;
+        if (0..skip.channel_count as i64).contains(&own) {
+            let q = skip.values.map_or(out[place.out + channel], |v| v[place.skip + own as usize]);
+            acc += i64::from(skip_term(q, skip.zero_point, parameters.skip_multiplier, skip.shift));
         }
     }
+    let [low, high] = target.epilogue.clamp;
+    let acc = i32::try_from(acc).unwrap();
+    out[place.out + channel] = requantize(acc, parameters.multiplier, target.epilogue.zero_point, low, high);
+}
+
+/// Activations as they come: mostly small, seldom large, so that kernels that treat the two differently do both.
+fn mostly_small(random: &mut Random) -> i8 {
+    let reach = random.pick(&[3, 3, 3, 60, 255]);
+    (random.range(0, reach) - 128) as i8
 }
 
 /// Channel records whose accumulators reach as far as the format allows, and ordinary ones.
@@ -102,66 +119,217 @@ fn channel_records(
         .collect()
 }
 
+/// The outputs of a tile and what joins them, random.
+struct Outputs {
+    places: Vec<Place>,
+    records: Vec<[u8; ChannelRecord::LEN]>,
+    skip_values: Vec<i8>,
+    skip: Option<SkipTile<'static>>,
+    reads_skip_values: bool,
+    epilogue: Epilogue,
+    before: Vec<i8>,
+}
+
+impl Outputs {
+    /// `pixels` places with room for `channels` each, in any order and with gaps.
+    fn new(random: &mut Random, values: Values, pixels: usize, channels: usize, fan_in: usize) -> Self {
+        let out_stride = channels + random.size(0, 5);
+        let start = random.size(0, 9);
+        let mut order: Vec<usize> = (0..pixels).collect();
+        (1..pixels).for_each(|i| order.swap(i, random.size(0, i)));
+        let skip_kind = random.size(0, 2);
+        let in_place = skip_kind == 2;
+        let skip_channels = if in_place { channels } else { random.size(1, channels) };
+        let skip_stride = skip_channels + random.size(0, 9);
+        let skip = SkipTile {
+            values: None,
+            channel_count: skip_channels,
+            channel: random.size(0, channels - skip_channels),
+            zero_point: random.i8(),
+            shift: random.size(0, 8) as u8,
+        };
+        let extreme = random.size(0, 3) == 0;
+        let mut records = channel_records(random, channels, fan_in, skip_kind > 0, extreme);
+        // Channels that the shortcut does not reach have no multiplier for it.
+        for (channel, record) in records.iter_mut().enumerate() {
+            if !(skip.channel..skip.channel + skip.channel_count).contains(&channel) {
+                *record = ChannelRecord { skip_multiplier: 0, ..ChannelRecord::read(record) }.write();
+            }
+        }
+        Self {
+            places: order.iter().map(|&i| Place { out: start + i * out_stride, skip: i * skip_stride }).collect(),
+            records,
+            skip_values: (0..pixels * skip_stride).map(|i| values.get(random, i, -128)).collect(),
+            skip: (skip_kind > 0).then_some(skip),
+            reads_skip_values: !in_place,
+            epilogue: Epilogue {
+                zero_point: random.i8(),
+                clamp: random.pick(&[[-128, 127], [-128, -128], [127, 127], [-17, 90]]),
+            },
+            before: (0..start + pixels * out_stride).map(|_| random.i8()).collect(),
+        }
+    }
+
+    fn target(&self, first_channel: usize) -> Target<'_> {
+        let values = self.reads_skip_values.then_some(self.skip_values.as_slice());
+        Target {
+            channels: &self.records,
+            first_channel,
+            places: &self.places,
+            epilogue: self.epilogue,
+            skip: self.skip.map(|skip| SkipTile { values, ..skip }),
+        }
+    }
+
+    fn skip_parameters(&self) -> Option<(i8, u8)> {
+        self.skip.map(|skip| (skip.zero_point, skip.shift))
+    }
+}
+
+/// A buffer of `len` guard bytes whose start is aligned, and guard bytes behind it.
+struct Guarded(resi8::AlignedBuf, usize);
+
+impl Guarded {
+    fn new(len: usize) -> Self {
+        let mut buffer = resi8::AlignedBuf::new(len + 64).unwrap();
+        buffer.as_mut().fill(GUARD as u8);
+        Self(buffer, len)
+    }
+
+    fn bytes(&mut self) -> &mut [i8] {
+        bytemuck::cast_slice_mut(&mut self.0.as_mut()[..self.1])
+    }
+
+    fn check(&mut self, what: &str) {
+        assert!(self.0.as_mut()[self.1..].iter().all(|&b| b == GUARD as u8), "{what}: written past the end");
+    }
+}
+
+/// All tiles of channels of one tile of pixels.
 fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
+    let direct = &kernels.direct;
     let mut random = Random::new(seed);
     let values = random.pick(&Values::ALL);
-    let pixels = random.size(1, kernels.mr);
-    let channels = random.size(1, kernels.nr);
-    let (run_count, run_len) =
-        (random.size(1, 7), random.pick(&[1, 2, 3, 4, 7, 9, 15, 16, 17, 21, 31, 33, 48, 64, 65, 192]));
-    let pixel_stride = random.size(1, run_len + 3);
-    let reach = (kernels.mr - 1) * pixel_stride + run_len;
-    let runs: Vec<usize> = (0..run_count).map(|_| random.size(0, 40)).collect();
-    let input: Vec<i8> = (0..40 + reach).map(|i| values.get(&mut random, i, -128)).collect();
-    let len = run_count * run_len;
+    let pixels = random.size(1, direct.mr);
+    let shape = Shape {
+        channels: random.size(1, 2 * direct.nr + 1),
+        runs: random.size(1, 7),
+        run_len: random.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 21, 31, 32, 33, 48, 63, 64, 65, 192]),
+    };
+    let small = random.size(0, 2) == 0;
+    let reach = random.size(shape.run_len, 2 * shape.run_len + 40);
+    let input: Vec<i8> = (0..40 + reach)
+        .map(|i| if small { mostly_small(&mut random) } else { values.get(&mut random, i, -128) })
+        .collect();
     let weight_values = random.pick(&Values::ALL);
-    let weights: Vec<i8> = (0..channels * len).map(|i| weight_values.get(&mut random, i, -127)).collect();
-    let first_channel = random.size(0, 6);
-    let out_stride = first_channel + channels + random.size(0, 5);
-    let skip_channels = random.size(1, out_stride);
-    let skip_offset = random.size(0, out_stride - skip_channels);
-    let skip_stride = skip_channels + random.size(0, 9);
-    let skip_values: Vec<i8> =
-        (0..kernels.mr * skip_stride).map(|i| values.get(&mut random, i, -128)).collect();
-    let skip_kind = random.size(0, 2);
-    let skip = SkipTile {
-        values: (skip_kind == 1).then_some(&skip_values),
-        pixel_stride: skip_stride,
-        channel_count: if skip_kind == 2 { out_stride } else { skip_channels },
-        channel: if skip_kind == 2 { 0 } else { skip_offset },
-        zero_point: random.i8(),
-        shift: random.size(0, 8) as u8,
-    };
-    let extreme = random.size(0, 3) == 0;
-    let records = channel_records(&mut random, channels, len, skip_kind > 0, extreme);
-    let bounds = random.pick(&[[-128, 127], [-128, -128], [127, 127], [-17, 90]]);
-    let mut packed = vec![GUARD; kernels.packed_len(channels, run_count, run_len).unwrap()];
-    let tile_weights = match kernels.packing {
-        Some(packing) => {
-            (packing.pack)(&weights, run_count, run_len, &mut packed).unwrap();
-            &packed
+    let weights: Vec<i8> =
+        (0..shape.channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
+    let starts: Vec<usize> = (0..pixels).map(|_| random.size(0, reach - shape.run_len)).collect();
+    let runs: Vec<usize> = (0..shape.runs).map(|_| random.size(0, 40)).collect();
+    let outputs = Outputs::new(&mut random, values, pixels, shape.channels, shape.depth());
+    let patches = Patches { source: &input, pixels: &starts, runs: &runs, run_len: shape.run_len };
+    let what = format!("{name}/conv, seed {seed}: {shape:?}, {pixels} pixels");
+
+    let (mut packed, mut panel) = (Guarded::new(0), Guarded::new(0));
+    if let Some(packing) = direct.packing {
+        let source = LayerWeights {
+            shape,
+            weights: &weights,
+            channels: &outputs.records,
+            skip: outputs.skip_parameters(),
+        };
+        packed = Guarded::new((packing.weights_len)(&shape).unwrap());
+        (packing.pack_weights)(&source, packed.bytes()).unwrap();
+        panel = Guarded::new((packing.patches_len)(&shape).unwrap());
+        (packing.pack_patches)(&shape, packed.bytes(), &patches, panel.bytes()).unwrap();
+        packed.check(&what);
+        panel.check(&what);
+    }
+    let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
+    for pixel in 0..pixels {
+        for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
+            let patch = (0..shape.runs).flat_map(|run| patches.run(pixel, run).unwrap());
+            let sum = patch.zip(weights).map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
+            finish(&outputs.target(0), pixel, channel, sum, &mut expected);
         }
-        None => &weights,
-    };
-    let tile = ConvTile {
-        input: &input,
-        runs: &runs,
-        run_len,
-        pixel_stride,
-        pixels,
-        weights: tile_weights,
-        channels: &records,
-        first_channel,
-        out_stride,
-        epilogue: Epilogue { zero_point: random.i8(), clamp: bounds },
-        skip: (skip_kind > 0).then_some(skip),
-    };
-    let before: Vec<i8> = (0..pixels * out_stride + 64).map(|_| random.i8()).collect();
-    let (mut expected, mut found) = (before.clone(), before);
-    reference(&tile, |channel, index| weights[channel * len + index], &mut expected);
-    // The slice that the kernel gets ends with the tile: a write past it would panic, one beside it shows.
-    (kernels.conv)(&tile, &mut found[..pixels * out_stride]).unwrap();
-    assert!(found == expected, "{name}/conv, seed {seed}: {tile:?}");
+    }
+    for first_channel in (0..shape.channels).step_by(direct.nr) {
+        let tile = ConvTile {
+            shape,
+            patches,
+            panel: panel.bytes(),
+            weights: if direct.packing.is_some() { packed.bytes() } else { &weights },
+            target: outputs.target(first_channel),
+        };
+        // The slice that the kernel gets ends with the last pixel: a write past it is an error, one beside it shows.
+        (direct.conv)(&tile, &mut found).unwrap();
+    }
+    assert!(found == expected, "{what}: {:?}", outputs.target(0));
+}
+
+/// A row of tiles and all output channels through the steps of the method.
+fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
+    let mut random = Random::new(seed);
+    let values = random.pick(&Values::ALL);
+    let (chunks, channels) = (random.size(1, 3), random.size(1, 40));
+    let (inputs, tiles) = (16 * chunks, random.size(1, 9));
+    let padded_tiles = tiles.next_multiple_of(winograd::GROUP);
+    let row_len = (4 * tiles + 2) * inputs;
+    let rows: Vec<i8> = (0..6 * row_len).map(|i| values.get(&mut random, i, -128)).collect();
+    let weight_values = random.pick(&Values::ALL);
+    let shape = Shape { channels, runs: 3, run_len: 3 * inputs };
+    let weights: Vec<i8> =
+        (0..channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
+    let outputs = Outputs::new(&mut random, values, 16 * tiles, channels, shape.depth());
+    let what = format!("{name}/winograd, seed {seed}: {inputs} -> {channels} channels, {tiles} tiles");
+
+    let panel_len = winograd::panel_len(inputs);
+    let mut packed = Guarded::new(panel_len * channels.div_ceil(16));
+    let skip = outputs.skip_parameters();
+    let source = LayerWeights { shape, weights: &weights, channels: &outputs.records, skip };
+    (winograd.pack_weights)(&source, packed.bytes()).unwrap();
+    packed.check(&what);
+    let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; padded_tiles * chunks];
+    (winograd.transform_input)(&rows, row_len, chunks, &mut input[..tiles * chunks]).unwrap();
+
+    let valid = [random.size(1, 4), random.size(1, 4)];
+    let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
+    let places = |tile: usize| &outputs.places[16 * tile..][..16];
+    for tile in 0..tiles {
+        let target = Target { places: places(tile), ..outputs.target(0) };
+        for pixel in (0..16).filter(|pixel| pixel / 4 < valid[0] && pixel % 4 < valid[1]) {
+            for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
+                let start = pixel / 4 * row_len + (4 * tile + pixel % 4) * inputs;
+                let patch = (0..3).flat_map(|row| &rows[start + row * row_len..][..3 * inputs]);
+                let sum = patch.zip(weights).map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
+                finish(&target, pixel, channel, sum, &mut expected);
+            }
+        }
+    }
+    let block = random.size(1, chunks);
+    let mut products = vec![[i32::from(GUARD); 16]; 36 * padded_tiles];
+    for (index, panel) in packed.bytes().chunks_exact(panel_len).enumerate() {
+        for first in (0..chunks).step_by(block) {
+            let range = first..chunks.min(first + block);
+            let mut transformed = vec![[i16::from(GUARD); 32]; 36 * 8 * range.len()];
+            (winograd.transform_weights)(panel, range.clone(), &mut transformed).unwrap();
+            let job = Multiply {
+                input: &input[first..],
+                tile_chunks: chunks,
+                weight_chunks: range.len(),
+                weights: &transformed,
+                tiles: padded_tiles,
+                add: first > 0,
+            };
+            (winograd.multiply)(&job, &mut products).unwrap();
+        }
+        for tile in 0..tiles {
+            let target = Target { places: places(tile), ..outputs.target(16 * index) };
+            let job = Finish { products: &products, tiles: padded_tiles, tile, panel, valid, target };
+            (winograd.transform_output)(&job, &mut found).unwrap();
+        }
+    }
+    assert!(found == expected, "{what}");
 }
 
 fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {
@@ -184,13 +352,20 @@ fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {
 }
 
 fn check_all(kernels: &Kernels, name: &str) {
+    let start = Instant::now();
     for seed in 0..20_000 {
         check_conv(kernels, name, seed);
+    }
+    if let Some(winograd) = &kernels.winograd {
+        for seed in 0..2_000 {
+            check_winograd(winograd, name, seed);
+        }
     }
     for seed in 0..2_000 {
         check_elementwise(kernels, name, seed);
     }
     println!("kernel_check: {name} ran");
+    println!("  in {:.1} s", start.elapsed().as_secs_f64());
 }
 
 #[test]

@@ -1,40 +1,41 @@
 //! The kernel interface: one table of microkernels per instruction set, one file per table.
 //!
-//! A driver (see `ops`) walks the geometry of a layer, lays out padded rows, and hands small tiles to the
-//! microkernels of a [`Kernels`] table. It asks the table for its tile size and weight layout and decides nothing else
-//! by instruction set. Every table must equal [`portable`] bit for bit; `tests/kernel_check.rs` compares them.
+//! A driver (see `ops`) walks the geometry of a layer and hands small tiles to the microkernels of a [`Kernels`]
+//! table. It asks the table for its tile size and layouts and decides nothing else by instruction set. Every table must
+//! equal [`portable`] bit for bit; `tests/kernel_check.rs` compares them.
 //!
-//! # The tile
+//! # Direct convolution
 //!
 //! A tile is up to `mr` output pixels by up to `nr` output channels. Because activations are NHWC, all the values
 //! that one kernel row needs for one output pixel stand side by side: `kernel columns * channels` of them, a *run*.
-//! A convolution tile is therefore a product over `kernel rows` runs, the same shape for 1x1, 3x3 and 7x7, with no
-//! im2col copy: pixel `p`, kernel row `r` reads `input[runs[r] + p * pixel_stride ..][..run_len]`.
+//! What a pixel reads, its *patch*, is `kernel rows` runs, the same for 1x1, 3x3 and 7x7. A table may read patches where
+//! they are, or have the patches of a tile copied into a *panel* of its own layout first; likewise for weights.
+//!
+//! # Winograd
+//!
+//! A table may also have the steps of [`winograd`]: 3x3 convolutions of stride 1 in a quarter of the
+//! multiplications, with the same result to the bit.
 
 use crate::Isa;
 use crate::format::records::ChannelRecord;
 use crate::model::Channel;
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 pub mod portable;
+#[cfg(target_arch = "x86_64")]
+mod simd;
+pub mod winograd;
 
 /// The microkernels of one instruction set.
-///
-/// A table that reads weights in place (`packing: None`) gets `[out][kernel row][kernel column][in]` straight from the
-/// model file; one with a [`Packing`] gets its own panels.
 #[derive(Debug)]
 pub struct Kernels {
     /// The instruction set that the functions need.
     pub isa: Isa,
-    /// Most output pixels of a convolution tile.
-    pub mr: usize,
-    /// Output channels of a convolution tile; a weight panel holds this many.
-    pub nr: usize,
-    /// How weights are repacked before the first run; `None` reads them in place.
-    pub packing: Option<Packing>,
-    /// Computes one convolution tile. `out` starts at the tile's first pixel and has the tile's `out_stride` between
-    /// pixels; only channels `first_channel..` of each of the tile's pixels are written. `None` when a slice is shorter
-    /// than the tile says.
-    pub conv: fn(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()>,
+    /// Convolution of any geometry.
+    pub direct: Direct,
+    /// 3x3 convolution of stride 1 by Winograd's method.
+    pub winograd: Option<winograd::Winograd>,
     /// One output of a dense layer, without rounding: `sum(weights * input)`.
     pub dot: fn(input: &[i8], weights: &[i8]) -> i32,
     /// `out[c] = max(out[c], input[c])`.
@@ -43,41 +44,127 @@ pub struct Kernels {
     pub sum_into: fn(sums: &mut [i32], input: &[i8]),
 }
 
-/// A weight layout of a table's own.
+/// The microkernel of direct convolution and the layouts that it reads.
 #[derive(Debug, Clone, Copy)]
-pub struct Packing {
-    /// Bytes of one panel of `nr` output channels over `runs` runs of `run_len` values.
-    pub panel_len: fn(runs: usize, run_len: usize) -> usize,
-    /// Packs up to `nr` channels' weights (`[channel][run][value]`) into a panel; missing channels become zeros. `None`
-    /// when a slice is too short.
-    pub pack: fn(weights: &[i8], runs: usize, run_len: usize, panel: &mut [i8]) -> Option<()>,
+pub struct Direct {
+    /// Most output pixels of a tile.
+    pub mr: usize,
+    /// Output channels of a tile.
+    pub nr: usize,
+    /// Bytes of patches that are best worked on together, so that they stay in the cache while all weights pass by; 0
+    /// for one output row.
+    pub block_bytes: usize,
+    /// How weights and patches are laid out; `None` reads both where they are.
+    pub packing: Option<Packing>,
+    /// Computes one tile. `None` when a slice is shorter than the tile says.
+    pub conv: fn(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()>,
 }
 
-/// Everything that a convolution microkernel reads.
+/// Layouts of a table's own.
 #[derive(Debug, Clone, Copy)]
-pub struct ConvTile<'a> {
-    /// Activations.
-    pub input: &'a [i8],
-    /// Where each kernel row's run starts in `input` for the tile's first pixel.
+pub struct Packing {
+    /// Bytes of a layer's packed weights and channel parameters, a multiple of 64; `None` when there are more than the
+    /// address space holds.
+    pub weights_len: fn(shape: &Shape) -> Option<usize>,
+    /// Packs a layer's weights and channel parameters. `None` when a slice is too short.
+    pub pack_weights: fn(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>,
+    /// Bytes of the panel of a tile's patches, a multiple of 64.
+    pub patches_len: fn(shape: &Shape) -> Option<usize>,
+    /// Packs the patches of a tile; `weights` are the layer's packed weights. `None` when a slice is too short.
+    pub pack_patches: fn(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panel: &mut [i8]) -> Option<()>,
+}
+
+/// A convolution as a matrix product: every output channel is a sum over `runs` runs of `run_len` values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Output channels.
+    pub channels: usize,
+    /// Kernel rows.
+    pub runs: usize,
+    /// Kernel columns times input channels.
+    pub run_len: usize,
+}
+
+impl Shape {
+    /// Weights of one output channel.
+    #[must_use]
+    pub const fn depth(&self) -> usize {
+        self.runs * self.run_len
+    }
+}
+
+/// The weights and parameters of a layer as the model file has them.
+#[derive(Debug, Clone, Copy)]
+pub struct LayerWeights<'a> {
+    /// Their number.
+    pub shape: Shape,
+    /// `[channel][run][value]`, none of them -128.
+    pub weights: &'a [i8],
+    /// One record per output channel.
+    pub channels: &'a [[u8; ChannelRecord::LEN]],
+    /// Zero point and fraction bits of the shortcut, if one joins.
+    pub skip: Option<(i8, u8)>,
+}
+
+/// Where a tile's pixels read: pixel `p`, kernel row `r` reads `source[pixels[p] + runs[r] ..][..run_len]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Patches<'a> {
+    /// Activations, with their padding.
+    pub source: &'a [i8],
+    /// Start of every pixel's first run, 1 to `mr` of them.
+    pub pixels: &'a [usize],
+    /// Where each kernel row's run starts after the first one.
     pub runs: &'a [usize],
     /// Values of one run.
     pub run_len: usize,
-    /// Distance in `input` between two pixels of the tile.
-    pub pixel_stride: usize,
-    /// Output pixels, 1 to `mr`.
-    pub pixels: usize,
-    /// The panel of the tile's channels: packed, or `[channel][run][value]` in place.
+}
+
+impl<'a> Patches<'a> {
+    /// Run `run` of pixel `pixel`.
+    #[inline]
+    #[must_use]
+    pub fn run(&self, pixel: usize, run: usize) -> Option<&'a [i8]> {
+        self.source.get(*self.pixels.get(pixel)? + *self.runs.get(run)?..)?.get(..self.run_len)
+    }
+}
+
+/// Everything that a direct convolution microkernel reads.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvTile<'a> {
+    /// The layer's product.
+    pub shape: Shape,
+    /// Where the patches are.
+    pub patches: Patches<'a>,
+    /// The packed patches; empty when the table reads them where they are.
+    pub panel: &'a [i8],
+    /// The layer's weights: packed, or `[channel][run][value]` in place.
     pub weights: &'a [i8],
-    /// Parameters of the tile's channels, 1 to `nr` of them.
+    /// Where results go.
+    pub target: Target<'a>,
+}
+
+/// Where the results of a tile go and what joins them on the way.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Parameters of all channels of the layer.
     pub channels: &'a [[u8; ChannelRecord::LEN]],
-    /// Output channel that `channels` begins with.
+    /// First output channel of the tile; the tile has the channels up to `nr` from here that the layer has.
     pub first_channel: usize,
-    /// Distance in the output between two pixels: the output's channels.
-    pub out_stride: usize,
+    /// The tile's pixels, 1 to `mr`.
+    pub places: &'a [Place],
     /// From accumulator to output.
     pub epilogue: Epilogue,
     /// The shortcut, if one joins.
     pub skip: Option<SkipTile<'a>>,
+}
+
+/// Where one pixel's channels start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    /// In the output.
+    pub out: usize,
+    /// In the values of the shortcut.
+    pub skip: usize,
 }
 
 /// The part of the epilogue that is the same for all channels.
@@ -89,14 +176,12 @@ pub struct Epilogue {
     pub clamp: [i8; 2],
 }
 
-/// A tile's shortcut: output channel `c` of pixel `p` gets shortcut channel `c - channel` if there is one.
+/// A tile's shortcut: output channel `c` of a pixel gets shortcut channel `c - channel` if there is one.
 #[derive(Debug, Clone, Copy)]
 pub struct SkipTile<'a> {
-    /// Its values from the tile's first pixel on; `None` when the output is overwritten in place, that is, the output
-    /// holds the shortcut until it is written.
+    /// Its values; `None` when the output is overwritten in place, that is, the output holds the shortcut until it is
+    /// written.
     pub values: Option<&'a [i8]>,
-    /// Distance between two pixels of the shortcut.
-    pub pixel_stride: usize,
     /// Channels of the shortcut.
     pub channel_count: usize,
     /// Output channel that its channel 0 joins.
@@ -108,17 +193,18 @@ pub struct SkipTile<'a> {
 }
 
 impl SkipTile<'_> {
-    /// What the shortcut adds to the accumulator of output channel `channel` of pixel `pixel`.
+    /// What the shortcut adds to the accumulator of output channel `channel` of the pixel at `place`.
     ///
     /// `current` is the value that the output holds there now. `None` when the tile is too short.
     #[inline]
-    pub fn term(&self, pixel: usize, channel: usize, parameters: &Channel, current: i8) -> Option<i32> {
+    #[must_use]
+    pub fn term(&self, place: Place, channel: usize, parameters: &Channel, current: i8) -> Option<i32> {
         let own_channel = channel.wrapping_sub(self.channel);
         if own_channel >= self.channel_count {
             return Some(0);
         }
         let value = match self.values {
-            Some(values) => *values.get(pixel * self.pixel_stride + own_channel)?,
+            Some(values) => *values.get(place.skip + own_channel)?,
             None => current,
         };
         Some(crate::arith::skip_term(value, self.zero_point, parameters.skip_multiplier, self.shift))
@@ -131,14 +217,10 @@ impl Kernels {
     pub fn for_isa(isa: Isa) -> Option<&'static Self> {
         match isa {
             Isa::Portable => Some(&portable::KERNELS),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::kernels(),
+            #[cfg(not(target_arch = "x86_64"))]
+            Isa::Avx2 => None,
         }
-    }
-
-    /// Bytes of the packed weights of a layer with `channels` output channels; 0 when they are read in place, `None`
-    /// when there are more than the address space holds.
-    #[must_use]
-    pub fn packed_len(&self, channels: usize, runs: usize, run_len: usize) -> Option<usize> {
-        let panels = channels.div_ceil(self.nr);
-        self.packing.map_or(Some(0), |packing| (packing.panel_len)(runs, run_len).checked_mul(panels))
     }
 }

@@ -3,7 +3,7 @@
 //! The loops are written so that the compiler can turn the innermost one into vector code on hosts; on a
 //! microcontroller the same loops read the weights in place from flash.
 
-use super::{ConvTile, Kernels};
+use super::{ConvTile, Direct, Kernels, Target};
 use crate::Isa;
 use crate::arith::requantize;
 use crate::model::Channel;
@@ -14,33 +14,39 @@ const MR: usize = 2;
 const NR: usize = 4;
 
 /// The table of [`Isa::Portable`].
-pub static KERNELS: Kernels =
-    Kernels { isa: Isa::Portable, mr: MR, nr: NR, packing: None, conv, dot, max_into, sum_into };
+pub static KERNELS: Kernels = Kernels {
+    isa: Isa::Portable,
+    direct: Direct { mr: MR, nr: NR, block_bytes: 0, packing: None, conv },
+    winograd: None,
+    dot,
+    max_into,
+    sum_into,
+};
 
-/// Accumulators first, then the epilogue, channel by channel.
+/// Accumulators first, then the epilogue, pixel by pixel.
 fn conv(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
     let mut acc = [[0i32; NR]; MR];
-    let channel_len = tile.runs.len() * tile.run_len;
-    for (run_index, &run) in tile.runs.iter().enumerate() {
-        let weights = run_of_channels(tile, channel_len, run_index * tile.run_len)?;
-        // A tile of one pixel computes it twice: no second loop for the end of a row.
-        let last = run + (tile.pixels - 1) * tile.pixel_stride;
-        let inputs =
-            [tile.input.get(run..)?.get(..tile.run_len)?, tile.input.get(last..)?.get(..tile.run_len)?];
-        multiply_accumulate(&mut acc, inputs, weights);
+    // A tile of one pixel computes it twice: no second loop for the end of a row.
+    let last_pixel = tile.target.places.len() - 1;
+    for run in 0..tile.shape.runs {
+        let inputs = [tile.patches.run(0, run)?, tile.patches.run(last_pixel, run)?];
+        multiply_accumulate(&mut acc, inputs, run_of_channels(tile, run * tile.shape.run_len)?);
     }
-    for (pixel, acc) in acc.iter().enumerate().take(tile.pixels) {
-        let out = out.get_mut(pixel * tile.out_stride + tile.first_channel..)?;
-        store(tile, pixel, acc, out)?;
+    for (pixel, acc) in acc.iter().enumerate().take(tile.target.places.len()) {
+        store(&tile.target, pixel, acc, out)?;
     }
     Some(())
 }
 
 /// One run of the weights of each of the tile's channels; the first channel's again where there are fewer than `NR`.
-fn run_of_channels<'a>(tile: &ConvTile<'a>, channel_len: usize, start: usize) -> Option<[&'a [i8]; NR]> {
-    let mut weights = [tile.weights.get(start..)?.get(..tile.run_len)?; NR];
-    for (channel, weights) in weights.iter_mut().enumerate().take(tile.channels.len()) {
-        *weights = tile.weights.get(channel * channel_len + start..)?.get(..tile.run_len)?;
+fn run_of_channels<'a>(tile: &ConvTile<'a>, start: usize) -> Option<[&'a [i8]; NR]> {
+    let channel = |index: usize| {
+        let channel = tile.target.first_channel + index;
+        tile.weights.get(channel * tile.shape.depth() + start..)?.get(..tile.shape.run_len)
+    };
+    let mut weights = [channel(0)?; NR];
+    for (index, weights) in weights.iter_mut().enumerate().take(tile.shape.channels - tile.target.first_channel) {
+        *weights = channel(index)?;
     }
     Some(weights)
 }
@@ -68,30 +74,39 @@ fn product(x: i8, w: i8) -> i32 {
 }
 
 /// Bias, shortcut, requantization and clamp of one pixel's channels.
-fn store(tile: &ConvTile<'_>, pixel: usize, acc: &[i32; NR], out: &mut [i8]) -> Option<()> {
-    let [low, high] = tile.epilogue.clamp;
-    for (index, ((acc, record), out)) in acc.iter().zip(tile.channels).zip(out).enumerate() {
+fn store(target: &Target<'_>, pixel: usize, acc: &[i32; NR], out: &mut [i8]) -> Option<()> {
+    let [low, high] = target.epilogue.clamp;
+    let place = *target.places.get(pixel)?;
+    let channels = target.channels.get(target.first_channel..)?;
+    let out = out.get_mut(place.out + target.first_channel..)?;
+    if out.len() < channels.len().min(NR) {
+        return None;
+    }
+    for (index, ((acc, record), out)) in acc.iter().zip(channels).zip(out).enumerate() {
         let channel = Channel::read(record);
-        let skip = match &tile.skip {
-            Some(skip) => skip.term(pixel, tile.first_channel + index, &channel, *out)?,
+        let skip = match &target.skip {
+            Some(skip) => skip.term(place, target.first_channel + index, &channel, *out)?,
             None => 0,
         };
-        *out = requantize(channel.bias + acc + skip, channel.multiplier, tile.epilogue.zero_point, low, high);
+        *out = requantize(channel.bias + acc + skip, channel.multiplier, target.epilogue.zero_point, low, high);
     }
     Some(())
 }
 
-fn dot(input: &[i8], weights: &[i8]) -> i32 {
+#[inline(always)]
+pub(super) fn dot(input: &[i8], weights: &[i8]) -> i32 {
     input.iter().zip(weights).map(|(&x, &w)| product(x, w)).sum()
 }
 
-fn max_into(out: &mut [i8], input: &[i8]) {
+#[inline(always)]
+pub(super) fn max_into(out: &mut [i8], input: &[i8]) {
     for (out, &value) in out.iter_mut().zip(input) {
         *out = (*out).max(value);
     }
 }
 
-fn sum_into(sums: &mut [i32], input: &[i8]) {
+#[inline(always)]
+pub(super) fn sum_into(sums: &mut [i32], input: &[i8]) {
     for (sum, &value) in sums.iter_mut().zip(input) {
         *sum += i32::from(value);
     }

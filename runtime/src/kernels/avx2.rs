@@ -1,0 +1,526 @@
+//! AVX2 without VNNI: what most x86 boards and older servers have.
+//!
+//! # Direct convolution without saturation
+//!
+//! `vpmaddubsw` multiplies unsigned activations (stored here as `u = q + 128`) by signed weights and adds pairs of
+//! products in 16 bits, saturating. Two of them are added in 16 bits again before they are widened, so a 16-bit lane
+//! holds four products. [`pack_weights`] computes, for every eight values of depth, the largest `u` for which no lane of any
+//! channel can leave 16 bits: the *threshold*. [`pack_patches`] compares, and lists the eights in which a patch of the
+//! tile goes beyond. Those few go the long way, through `vpmaddwd` on 16-bit operands, and nothing ever saturates.
+#![allow(unsafe_code, reason = "AVX2 intrinsics")]
+
+use core::arch::x86_64::*;
+
+use super::simd::{LANES, Parameters, Simd, finish};
+use super::winograd::{self, Finish, InputChunk, Multiply, Product, WeightPair, Winograd};
+use super::{ConvTile, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
+use crate::Isa;
+
+/// Output pixels of a tile.
+const MR: usize = 4;
+/// Output channels of a tile.
+const NR: usize = LANES;
+/// Values of depth that are worked on together.
+const KR: usize = 8;
+
+/// Weights of eight values of depth: two times 16 channels by 4 values.
+type WeightBlock = [[[i8; 32]; 2]; 2];
+/// Activations of eight values of depth, as `q + 128`.
+type PatchBlock = [[[u8; 4]; 2]; MR];
+
+static KERNELS: Kernels = Kernels {
+    isa: Isa::Avx2,
+    direct: Direct {
+        mr: MR,
+        nr: NR,
+        block_bytes: 96 << 10,
+        packing: Some(Packing { weights_len, pack_weights, patches_len, pack_patches }),
+        conv,
+    },
+    winograd: Some(Winograd {
+        pack_weights: winograd::steps::pack_weights::<Avx2>,
+        transform_input,
+        transform_weights,
+        multiply,
+        transform_output,
+    }),
+    dot,
+    max_into,
+    sum_into,
+};
+
+/// The table, if this CPU has AVX2.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    #[cfg(feature = "std")]
+    let here = std::arch::is_x86_feature_detected!("avx2");
+    #[cfg(not(feature = "std"))]
+    let here = cfg!(target_feature = "avx2");
+    here.then_some(&KERNELS)
+}
+
+/// Makes a safe function of the table from one that is compiled for AVX2.
+macro_rules! entry {
+    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty, $inner:expr) => {
+        $(#[$doc])*
+        fn $name($($arg: $type),*) -> $out {
+            #[target_feature(enable = "avx2")]
+            fn compiled_for_avx2($($arg: $type),*) -> $out {
+                $inner(Avx2::new(), $($arg),*)
+            }
+            // SAFETY: the table is reached through `kernels` only, which has seen that the CPU has AVX2.
+            unsafe { compiled_for_avx2($($arg),*) }
+        }
+    };
+}
+
+entry!(fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panel: &mut [i8]) -> Option<()>, pack_patches_avx2);
+entry!(fn conv(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
+entry!(fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
+entry!(fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
+entry!(fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply);
+entry!(fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, winograd::steps::transform_output);
+entry!(fn dot(input: &[i8], weights: &[i8]) -> i32, dot_avx2);
+entry!(fn max_into(out: &mut [i8], input: &[i8]) -> (), max_into_avx2);
+entry!(fn sum_into(sums: &mut [i32], input: &[i8]) -> (), sum_into_avx2);
+
+/// Exists only in code that is compiled for AVX2, so that it proves that the CPU has it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Calls intrinsics where an [`Avx2`] is at hand.
+macro_rules! avx2 {
+    ($value:expr) => {
+        // SAFETY: an `Avx2` is at hand, which exists only where the CPU has AVX2; intrinsics with a pointer get one
+        // to an array of the size that they access, without a demand on alignment.
+        unsafe { $value }
+    };
+}
+
+impl Simd for Avx2 {
+    type I16 = __m256i;
+    type I32 = [__m256i; 2];
+
+    /// The order in which `vpackssdw` leaves channels in their natural one.
+    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
+
+    #[inline(always)]
+    fn widen(self, values: &[i8; LANES]) -> Self::I16 {
+        avx2!(_mm256_cvtepi8_epi16(_mm_loadu_si128(values.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load16(self, values: &[i16; LANES]) -> Self::I16 {
+        avx2!(_mm256_loadu_si256(values.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn store16(self, values: Self::I16, out: &mut [i16; LANES]) {
+        avx2!(_mm256_storeu_si256(out.as_mut_ptr().cast(), values));
+    }
+
+    #[inline(always)]
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx2!(_mm256_add_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx2!(_mm256_sub_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn mul16(self, a: Self::I16, factor: i16) -> Self::I16 {
+        avx2!(_mm256_mullo_epi16(a, _mm256_set1_epi16(factor)))
+    }
+
+    #[inline(always)]
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
+        avx2!(_mm256_slli_epi16::<BITS>(a))
+    }
+
+    #[inline(always)]
+    fn zero32(self) -> Self::I32 {
+        avx2!([_mm256_setzero_si256(); 2])
+    }
+
+    #[inline(always)]
+    fn load32(self, values: &[i32; LANES]) -> Self::I32 {
+        let p = values.as_ptr();
+        avx2!([_mm256_loadu_si256(p.cast()), _mm256_loadu_si256(p.add(8).cast())])
+    }
+
+    #[inline(always)]
+    fn store32(self, [a, b]: Self::I32, out: &mut [i32; LANES]) {
+        let p = out.as_mut_ptr();
+        avx2!({
+            _mm256_storeu_si256(p.cast(), a);
+            _mm256_storeu_si256(p.add(8).cast(), b);
+        });
+    }
+
+    #[inline(always)]
+    fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        avx2!([_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn sub32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        avx2!([_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn shl32<const BITS: i32>(self, a: Self::I32) -> Self::I32 {
+        avx2!(a.map(|a| _mm256_slli_epi32::<BITS>(a)))
+    }
+
+    #[inline(always)]
+    fn shr32<const BITS: i32>(self, a: Self::I32) -> Self::I32 {
+        avx2!(a.map(|a| _mm256_srai_epi32::<BITS>(a)))
+    }
+
+    #[inline(always)]
+    fn mul32(self, a: Self::I32, factor: i32) -> Self::I32 {
+        avx2!(a.map(|a| _mm256_mullo_epi32(a, _mm256_set1_epi32(factor))))
+    }
+
+    #[inline(always)]
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
+        let pair: i32 = bytemuck::cast(pair);
+        let p = weights.as_ptr();
+        avx2!({
+            let pair = _mm256_set1_epi32(pair);
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.cast()))),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.add(16).cast()))),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32 {
+        let (multiplier, offset) = (self.load32(&parameters.skip_multiplier), self.load32(&parameters.skip_offset));
+        avx2!({
+            // In the order of lanes: the middle fours change places.
+            let values = _mm_shuffle_epi32::<0b11_01_10_00>(_mm_loadu_si128(values.as_ptr().cast()));
+            let values = [_mm256_cvtepi8_epi32(values), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(values, values))];
+            let shift = _mm_cvtsi32_si128(shift.into());
+            core::array::from_fn(|half| {
+                let product = _mm256_mullo_epi32(values[half], multiplier[half]);
+                _mm256_sra_epi32(_mm256_add_epi32(product, offset[half]), shift)
+            })
+        })
+    }
+
+    /// High half of the product, rounding shift: the same as one rounding because the shift is not 0.
+    #[inline(always)]
+    fn rescale(self, acc: Self::I32, parameters: &Parameters) -> Self::I32 {
+        let mantissa = self.load32(&parameters.mantissa);
+        let (rounding, shift) = (self.load32(&parameters.rounding), self.load32(&parameters.shift));
+        avx2!(core::array::from_fn(|half| {
+            const ODD_TO_EVEN: i32 = 0b11_11_01_01;
+            let (a, m) = (acc[half], mantissa[half]);
+            let even = _mm256_mul_epi32(a, m);
+            let odd =
+                _mm256_mul_epi32(_mm256_shuffle_epi32::<ODD_TO_EVEN>(a), _mm256_shuffle_epi32::<ODD_TO_EVEN>(m));
+            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_shuffle_epi32::<ODD_TO_EVEN>(even), odd);
+            _mm256_srav_epi32(_mm256_add_epi32(high, rounding[half]), shift[half])
+        }))
+    }
+
+    #[inline(always)]
+    fn narrow(self, [a, b]: Self::I32, zero_point: i8, [low, high]: [i8; 2]) -> [i8; LANES] {
+        let mut out = [0; LANES];
+        avx2!({
+            // Saturation to 16 and to 8 bits changes nothing that the clamp would not.
+            let words = _mm256_adds_epi16(_mm256_packs_epi32(a, b), _mm256_set1_epi16(zero_point.into()));
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let bytes = _mm_min_epi8(_mm_max_epi8(bytes, _mm_set1_epi8(low)), _mm_set1_epi8(high));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), bytes);
+        });
+        out
+    }
+}
+
+/// Eights of depth; every run is filled up with zero weights.
+pub(super) fn blocks(shape: &Shape) -> usize {
+    shape.runs * shape.run_len.div_ceil(KR)
+}
+
+/// Bytes of the thresholds at the start of a layer's packed weights: one for every value of depth.
+fn thresholds_len(shape: &Shape) -> usize {
+    (blocks(shape) * KR).next_multiple_of(64)
+}
+
+/// Bytes of one panel: parameters, then weights.
+fn panel_len(shape: &Shape) -> usize {
+    size_of::<Parameters>() + blocks(shape) * size_of::<WeightBlock>()
+}
+
+fn weights_len(shape: &Shape) -> Option<usize> {
+    panel_len(shape).checked_mul(shape.channels.div_ceil(NR))?.checked_add(thresholds_len(shape))
+}
+
+/// Thresholds, then for every 16 channels their parameters and `[eight][four][lane][value]`.
+fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+    let shape = &source.shape;
+    let (thresholds, panels) = packed.split_at_mut_checked(thresholds_len(shape))?;
+    let thresholds: &mut [u8] = bytemuck::cast_slice_mut(thresholds);
+    thresholds.fill(u8::MAX);
+    for (panel, packed) in panels.chunks_exact_mut(panel_len(shape)).enumerate() {
+        let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
+        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, panel * NR, -128)?]));
+        let blocks: &mut [WeightBlock] = bytemuck::cast_slice_mut(blocks);
+        for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| panel * NR + channel).enumerate() {
+            pack_channel(source, channel, lane, blocks)?;
+        }
+        for (block, thresholds) in blocks.iter().zip(thresholds.as_chunks_mut::<KR>().0) {
+            let threshold = threshold(block).min(thresholds[0]);
+            thresholds.fill(threshold);
+        }
+    }
+    Some(())
+}
+
+/// Puts the weights of one output channel into its lane; zeros where there is no such channel.
+fn pack_channel(source: &LayerWeights<'_>, channel: usize, lane: usize, blocks: &mut [WeightBlock]) -> Option<()> {
+    let shape = &source.shape;
+    let weights = match channel {
+        channel if channel < shape.channels => source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?,
+        _ => &[],
+    };
+    let (half, place) = (lane / 8, lane % 8 * 4);
+    for block in blocks.iter_mut().flatten() {
+        block.get_mut(half)?.get_mut(place..place + 4)?.fill(0);
+    }
+    let run_blocks = shape.run_len.div_ceil(KR);
+    for (run, blocks) in weights.chunks_exact(shape.run_len).zip(blocks.chunks_exact_mut(run_blocks)) {
+        for (weights, four) in run.chunks(KR / 2).zip(blocks.iter_mut().flatten()) {
+            four.get_mut(half)?.get_mut(place..)?.get_mut(..weights.len())?.copy_from_slice(weights);
+        }
+    }
+    Some(())
+}
+
+/// The largest `u` for which no 16-bit lane leaves its range: `u` times the sum of its positive weights, or of its
+/// negative ones.
+fn threshold(block: &WeightBlock) -> u8 {
+    let [a, b] = block.each_ref().map(|four| four.as_flattened().as_chunks::<2>().0);
+    let limit = |a: &[i8; 2], b: &[i8; 2]| {
+        let weights = || [a[0], a[1], b[0], b[1]].map(i32::from).into_iter();
+        let positive: i32 = weights().filter(|&w| w > 0).sum();
+        let negative: i32 = weights().filter(|&w| w < 0).sum();
+        let limit = (i32::from(i16::MAX) / positive.max(1)).min(i32::from(i16::MIN) / negative.min(-1));
+        u8::try_from(limit).unwrap_or(u8::MAX)
+    };
+    a.iter().zip(b).map(|(a, b)| limit(a, b)).min().unwrap_or(u8::MAX)
+}
+
+/// Bytes of the list of wide eights: their number, then their indices.
+fn patches_len(shape: &Shape) -> Option<usize> {
+    let list = (blocks(shape) + 1) * size_of::<u32>();
+    blocks(shape).checked_mul(size_of::<PatchBlock>())?.checked_add(list)?.checked_next_multiple_of(64)
+}
+
+/// The panel: for every eight of depth, four pixels' eight values; then the list of eights that go beyond the threshold.
+#[inline(always)]
+fn pack_patches_avx2(
+    s: Avx2,
+    shape: &Shape,
+    weights: &[i8],
+    patches: &Patches<'_>,
+    panel: &mut [i8],
+) -> Option<()> {
+    let count = blocks(shape);
+    let (panel, list) = panel.split_at_mut_checked(count * size_of::<PatchBlock>())?;
+    let panel: &mut [PatchBlock] = bytemuck::cast_slice_mut(panel);
+    let [wide_count, wide @ ..] = bytemuck::try_cast_slice_mut::<_, u32>(list).ok()? else { return None };
+    let thresholds = bytemuck::cast_slice(weights.get(..count * KR)?).as_chunks::<KR>().0;
+    let run_blocks = shape.run_len.div_ceil(KR);
+    let last_pixel = patches.pixels.len() - 1;
+    let capacity = wide.len();
+    let mut wide = wide.iter_mut();
+    for run in 0..shape.runs {
+        let start = *patches.runs.get(run)?;
+        let mut starts = [0; MR];
+        for (pixel, start_of_pixel) in starts.iter_mut().enumerate() {
+            *start_of_pixel = start + *patches.pixels.get(pixel.min(last_pixel))?;
+        }
+        let first = run * run_blocks;
+        let panel = panel.get_mut(first..)?.get_mut(..run_blocks)?;
+        let thresholds = thresholds.get(first..)?.get(..run_blocks)?;
+        for (index, (panel, thresholds)) in panel.chunks_mut(4).zip(thresholds.chunks(4)).enumerate() {
+            let done = index * 4 * KR;
+            let mut values = [s.zero_bytes(); MR];
+            for (value, start) in values.iter_mut().zip(starts) {
+                *value = s.load_activations(patches.source, start + done, shape.run_len - done)?;
+            }
+            let mut is_wide = s.transpose_and_compare(values, thresholds, panel);
+            while is_wide != 0 {
+                let block = first + 4 * index + is_wide.trailing_zeros() as usize;
+                *wide.next()? = u32::try_from(block).ok()?;
+                is_wide &= is_wide - 1;
+            }
+        }
+    }
+    *wide_count = u32::try_from(capacity - wide.len()).ok()?;
+    Some(())
+}
+
+impl Avx2 {
+    #[inline(always)]
+    fn zero_bytes(self) -> __m256i {
+        avx2!(_mm256_setzero_si256())
+    }
+
+    /// `q + 128` of the `len` values at `start`, at most 32 of them; 0 for the rest.
+    #[inline(always)]
+    fn load_activations(self, source: &[i8], start: usize, len: usize) -> Option<__m256i> {
+        static MASK: [u8; 64] = {
+            let mut mask = [0; 64];
+            let mut i = 0;
+            while i < 32 {
+                mask[i] = 0xff;
+                i += 1;
+            }
+            mask
+        };
+        let values = source.get(start..)?;
+        let mut copy = [0; 32];
+        let values: &[i8; 32] = match values.first_chunk() {
+            Some(values) => values,
+            None => {
+                copy.get_mut(..values.len())?.copy_from_slice(values);
+                &copy
+            }
+        };
+        let mask: &[u8; 32] = MASK.get(32 - len.min(32)..)?.first_chunk()?;
+        Some(avx2!({
+            let unsigned = _mm256_xor_si256(_mm256_loadu_si256(values.as_ptr().cast()), _mm256_set1_epi8(-128));
+            _mm256_and_si256(unsigned, _mm256_loadu_si256(mask.as_ptr().cast()))
+        }))
+    }
+
+    /// Stores up to four eights of four pixels; bit `i` of the result says that a value of eight `i` is beyond its threshold.
+    #[inline(always)]
+    fn transpose_and_compare(self, values: [__m256i; MR], thresholds: &[[u8; KR]], out: &mut [PatchBlock]) -> u32 {
+        let mut limits = [[u8::MAX; KR]; 4];
+        match thresholds.first_chunk() {
+            Some(all) => limits = *all,
+            None => limits.iter_mut().zip(thresholds).for_each(|(limit, threshold)| *limit = *threshold),
+        }
+        let mut blocks = [[0u8; 32]; 4];
+        let [x0, x1, x2, x3] = values;
+        let is_wide = avx2!({
+            let limits = _mm256_loadu_si256(limits.as_ptr().cast());
+            let beyond = values.map(|x| _mm256_subs_epu8(x, limits));
+            let beyond =
+                _mm256_or_si256(_mm256_or_si256(beyond[0], beyond[1]), _mm256_or_si256(beyond[2], beyond[3]));
+            let (a, b) = (_mm256_unpacklo_epi64(x0, x1), _mm256_unpackhi_epi64(x0, x1));
+            let (c, d) = (_mm256_unpacklo_epi64(x2, x3), _mm256_unpackhi_epi64(x2, x3));
+            let rows = [
+                _mm256_permute2x128_si256::<0x20>(a, c),
+                _mm256_permute2x128_si256::<0x20>(b, d),
+                _mm256_permute2x128_si256::<0x31>(a, c),
+                _mm256_permute2x128_si256::<0x31>(b, d),
+            ];
+            for (block, row) in blocks.iter_mut().zip(rows) {
+                _mm256_storeu_si256(block.as_mut_ptr().cast(), row);
+            }
+            let inside = _mm256_cmpeq_epi64(beyond, _mm256_setzero_si256());
+            !_mm256_movemask_pd(_mm256_castsi256_pd(inside)).cast_unsigned() & 0xf
+        });
+        out.iter_mut().zip(blocks).for_each(|(out, block)| *out = bytemuck::cast(block));
+        is_wide
+    }
+
+    /// `acc += patches * weights` for values up to the threshold.
+    #[inline(always)]
+    fn narrow_block(self, acc: &mut [[__m256i; 2]; MR], patches: &PatchBlock, weights: &WeightBlock) {
+        for (acc, [a, b]) in acc.iter_mut().zip(patches) {
+            let (a, b) = (i32::from_le_bytes(*a), i32::from_le_bytes(*b));
+            for half in 0..2 {
+                let [v, w] = [weights[0][half].as_ptr(), weights[1][half].as_ptr()];
+                avx2!({
+                    let a = _mm256_maddubs_epi16(_mm256_set1_epi32(a), _mm256_loadu_si256(v.cast()));
+                    let b = _mm256_maddubs_epi16(_mm256_set1_epi32(b), _mm256_loadu_si256(w.cast()));
+                    let sums = _mm256_madd_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16(1));
+                    acc[half] = _mm256_add_epi32(acc[half], sums);
+                });
+            }
+        }
+    }
+
+    /// The same for all values: even and odd ones apart, in 16 bits.
+    #[inline(always)]
+    fn wide_block(self, acc: &mut [[__m256i; 2]; MR], patches: &PatchBlock, weights: &WeightBlock) {
+        for (acc, fours) in acc.iter_mut().zip(patches) {
+            for (values, weights) in fours.iter().zip(weights) {
+                let values = i32::from_le_bytes(*values);
+                for (acc, weights) in acc.iter_mut().zip(weights) {
+                    avx2!({
+                        let (x, w) = (_mm256_set1_epi32(values), _mm256_loadu_si256(weights.as_ptr().cast()));
+                        let even = _mm256_madd_epi16(
+                            _mm256_and_si256(x, _mm256_set1_epi16(0xff)),
+                            _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(w)),
+                        );
+                        let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(x), _mm256_srai_epi16::<8>(w));
+                        *acc = _mm256_add_epi32(*acc, _mm256_add_epi32(even, odd));
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn conv_avx2(s: Avx2, tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
+    let shape = &tile.shape;
+    let (patches, list) = tile.panel.split_at_checked(blocks(shape) * size_of::<PatchBlock>())?;
+    let patches: &[PatchBlock] = bytemuck::cast_slice(patches);
+    let [wide_count, wide @ ..] = bytemuck::try_cast_slice::<_, u32>(list).ok()? else { return None };
+    let panel = tile.weights.get(thresholds_len(shape) + tile.target.first_channel / NR * panel_len(shape)..)?;
+    let (parameters, weights) = panel.get(..panel_len(shape))?.split_at_checked(size_of::<Parameters>())?;
+    let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
+    let weights: &[WeightBlock] = bytemuck::cast_slice(weights);
+
+    let mut acc = [s.zero32(); MR];
+    let mut start = 0;
+    for &block in wide.get(..*wide_count as usize)? {
+        let block = block as usize;
+        for (patches, weights) in patches.get(start..block)?.iter().zip(weights.get(start..block)?) {
+            s.narrow_block(&mut acc, patches, weights);
+        }
+        s.wide_block(&mut acc, patches.get(block)?, weights.get(block)?);
+        start = block + 1;
+    }
+    for (patches, weights) in patches.get(start..)?.iter().zip(weights.get(start..)?) {
+        s.narrow_block(&mut acc, patches, weights);
+    }
+    for (acc, &place) in acc.into_iter().zip(tile.target.places) {
+        finish(s, acc, parameters, &tile.target, place, out)?;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn dot_avx2(_: Avx2, input: &[i8], weights: &[i8]) -> i32 {
+    super::portable::dot(input, weights)
+}
+
+#[inline(always)]
+fn max_into_avx2(_: Avx2, out: &mut [i8], input: &[i8]) {
+    super::portable::max_into(out, input);
+}
+
+#[inline(always)]
+fn sum_into_avx2(_: Avx2, sums: &mut [i32], input: &[i8]) {
+    super::portable::sum_into(sums, input);
+}

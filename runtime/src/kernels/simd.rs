@@ -1,0 +1,171 @@
+//! What the vector kernels have in common: sixteen lanes of int16 or int32, and the epilogue on sixteen channels.
+//!
+//! An instruction set implements [`Simd`] for a token type that exists only where its instructions do, so holding a
+//! token is the proof that they may be used. Code that is generic over [`Simd`] is inlined into functions that are
+//! compiled for the instruction set.
+
+#![allow(unsafe_code, reason = "parameters are read from packed bytes")]
+
+use super::{LayerWeights, Place, Target};
+use crate::model::Channel;
+
+/// Channels of a panel: one for every lane.
+pub(super) const LANES: usize = 16;
+
+/// Operations on sixteen lanes. All arithmetic wraps.
+///
+/// The lanes of `I32` stand for the channels of a panel in an order of the instruction set's own.
+pub(super) trait Simd: Copy {
+    /// Sixteen int16.
+    type I16: Copy;
+    /// Sixteen int32.
+    type I32: Copy;
+
+    /// The channel that each int32 lane stands for.
+    const LANE_CHANNELS: [usize; LANES];
+
+    /// Sign-extended to int16.
+    fn widen(self, values: &[i8; LANES]) -> Self::I16;
+    /// Loads int16.
+    fn load16(self, values: &[i16; LANES]) -> Self::I16;
+    /// Stores int16.
+    fn store16(self, values: Self::I16, out: &mut [i16; LANES]);
+    /// `a + b`.
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a - b`.
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a * factor`.
+    fn mul16(self, a: Self::I16, factor: i16) -> Self::I16;
+    /// `a << BITS`.
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16;
+
+    /// All zero.
+    fn zero32(self) -> Self::I32;
+    /// Loads int32.
+    fn load32(self, values: &[i32; LANES]) -> Self::I32;
+    /// Stores int32.
+    fn store32(self, values: Self::I32, out: &mut [i32; LANES]);
+    /// `a + b`.
+    fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a - b`.
+    fn sub32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// `a << BITS`.
+    fn shl32<const BITS: i32>(self, a: Self::I32) -> Self::I32;
+    /// `a >> BITS`, rounding down.
+    fn shr32<const BITS: i32>(self, a: Self::I32) -> Self::I32;
+    /// Low half of `a * factor`.
+    fn mul32(self, a: Self::I32, factor: i32) -> Self::I32;
+    /// `acc[lane] + pair[0] * weights[2 * lane] + pair[1] * weights[2 * lane + 1]`.
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32;
+
+    /// What a shortcut adds: `(value * multiplier + offset) >> shift`, with `values` in the order of channels.
+    fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32;
+    /// [`crate::arith::rescale`] with each lane's multiplier.
+    fn rescale(self, acc: Self::I32, parameters: &Parameters) -> Self::I32;
+    /// Adds the zero point and clamps; the result is in the order of channels.
+    fn narrow(self, values: Self::I32, zero_point: i8, clamp: [i8; 2]) -> [i8; LANES];
+}
+
+/// The parameters of a panel's channels, each in the order of lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+pub(super) struct Parameters {
+    /// Where the accumulator starts.
+    pub(super) bias: [i32; LANES],
+    /// Of the requantization, in `[2^30, 2^31)`.
+    pub(super) mantissa: [i32; LANES],
+    /// `2^(shift - 1)` for the shift below.
+    pub(super) rounding: [i32; LANES],
+    /// Right shift after the high half of the product with the mantissa has been taken: 1 to 29.
+    pub(super) shift: [i32; LANES],
+    /// Factor of the shortcut.
+    pub(super) skip_multiplier: [i32; LANES],
+    /// Its rounding constant less what its zero point contributes.
+    pub(super) skip_offset: [i32; LANES],
+}
+
+// SAFETY: `repr(C)`, six arrays of int32: every bit pattern is valid and there is no padding.
+unsafe impl bytemuck::Zeroable for Parameters {}
+// SAFETY: as above.
+unsafe impl bytemuck::Pod for Parameters {}
+
+impl Parameters {
+    /// Those of the channels from `first` on; lanes without a channel get a valid multiplier and nothing else.
+    ///
+    /// `bias_per_weight` times the sum of a channel's weights is added to its bias.
+    pub(super) fn of_panel<S: Simd>(source: &LayerWeights<'_>, first: usize, bias_per_weight: i32) -> Option<Self> {
+        let mut parameters = Self { mantissa: [1 << 30; LANES], rounding: [1; LANES], shift: [1; LANES], ..Self::zeroed() };
+        for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+            if let Some(record) = source.channels.get(channel) {
+                let depth = source.shape.depth();
+                let weights = source.weights.get(channel * depth..)?.get(..depth)?;
+                let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
+                let channel = Channel::read(record);
+                parameters.set(lane, &channel, bias_per_weight.wrapping_mul(sum), source.skip)?;
+            }
+        }
+        Some(parameters)
+    }
+
+    fn zeroed() -> Self {
+        bytemuck::Zeroable::zeroed()
+    }
+
+    fn set(&mut self, lane: usize, channel: &Channel, bias: i32, skip: Option<(i8, u8)>) -> Option<()> {
+        let shift = u32::from(channel.multiplier.shift);
+        *self.bias.get_mut(lane)? = channel.bias.wrapping_add(bias);
+        *self.mantissa.get_mut(lane)? = channel.multiplier.mantissa;
+        *self.shift.get_mut(lane)? = (shift - 1).cast_signed();
+        *self.rounding.get_mut(lane)? = 1 << (shift - 2);
+        if let Some((zero_point, skip_shift)) = skip {
+            *self.skip_multiplier.get_mut(lane)? = channel.skip_multiplier;
+            let zero = i32::from(zero_point).wrapping_mul(channel.skip_multiplier);
+            *self.skip_offset.get_mut(lane)? = crate::arith::skip_rounding(skip_shift).wrapping_sub(zero);
+        }
+        Some(())
+    }
+}
+
+/// Bias, shortcut, requantization, clamp and store of one pixel's channels of a panel.
+#[inline(always)]
+pub(super) fn finish<S: Simd>(
+    s: S,
+    acc: S::I32,
+    parameters: &Parameters,
+    target: &Target<'_>,
+    place: Place,
+    out: &mut [i8],
+) -> Option<()> {
+    let mut acc = s.add32(acc, s.load32(&parameters.bias));
+    let out = out.get_mut(place.out + target.first_channel..)?;
+    if let Some(skip) = &target.skip {
+        let values = skip_values(target, place, out)?;
+        acc = s.add32(acc, s.skip_term(&values, parameters, skip.shift));
+    }
+    let values = s.narrow(s.rescale(acc, parameters), target.epilogue.zero_point, target.epilogue.clamp);
+    match target.channels.len() - target.first_channel {
+        LANES.. => *out.first_chunk_mut()? = values,
+        width => out.get_mut(..width)?.copy_from_slice(values.get(..width)?),
+    }
+    Some(())
+}
+
+/// The shortcut's values for the channels of a panel; where there is none the channel's multiplier is 0.
+#[inline(always)]
+fn skip_values(target: &Target<'_>, place: Place, out: &[i8]) -> Option<[i8; LANES]> {
+    let skip = target.skip?;
+    let (own, values) = match skip.values {
+        None => return Some(out.first_chunk().copied().unwrap_or_else(|| first_values(out))),
+        Some(values) => (target.first_channel.wrapping_sub(skip.channel), values.get(place.skip..)?),
+    };
+    if own < skip.channel_count && own + LANES <= skip.channel_count {
+        return values.get(own..)?.first_chunk().copied();
+    }
+    let values = values.get(..skip.channel_count)?;
+    Some(core::array::from_fn(|lane| values.get(own.wrapping_add(lane)).copied().unwrap_or(0)))
+}
+
+#[cold]
+fn first_values(values: &[i8]) -> [i8; LANES] {
+    core::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0))
+}
