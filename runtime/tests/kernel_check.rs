@@ -20,7 +20,7 @@ use resi8::arith::{requantize, skip_term};
 use resi8::format::records::ChannelRecord;
 use resi8::kernels::winograd::{self, Finish, InputChunk, Multiply, Winograd};
 use resi8::kernels::{
-    ConvTile, Direct, Epilogue, Kernels, LayerWeights, Packing, Patches, Place, Shape, SkipTile, Target,
+    ConvBlock, Direct, Epilogue, Grid, Kernels, LayerWeights, Packing, Patches, Shape, SkipValues, Target,
 };
 use resi8::model::Channel;
 
@@ -46,8 +46,10 @@ static PACKED: Kernels = Kernels {
     ..resi8::kernels::portable::KERNELS
 };
 
-fn pack_patches_in_order(shape: &Shape, _: &[i8], patches: &Patches<'_>, panel: &mut [i8]) -> Option<()> {
-    for (pixel, panel) in (0..patches.pixels.len()).zip(panel.chunks_exact_mut(shape.depth())) {
+fn pack_patches_in_order(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
+    let panel_len = (3 * shape.depth()).next_multiple_of(64);
+    for pixel in 0..patches.pixels {
+        let panel = &mut panels[pixel / 3 * panel_len + pixel % 3 * shape.depth()..][..shape.depth()];
         for (run, panel) in panel.chunks_exact_mut(shape.run_len).enumerate() {
             panel.copy_from_slice(patches.run(pixel, run)?);
         }
@@ -55,14 +57,16 @@ fn pack_patches_in_order(shape: &Shape, _: &[i8], patches: &Patches<'_>, panel: 
     Some(())
 }
 
-fn conv_packed(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
-    let depth = tile.shape.depth();
-    let last = tile.shape.channels.min(tile.target.first_channel + 5);
-    for pixel in 0..tile.target.places.len() {
-        for channel in tile.target.first_channel..last {
-            let products = tile.panel[pixel * depth..][..depth].iter().zip(&tile.weights[channel * depth..]);
+fn conv_packed(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
+    let depth = block.shape.depth();
+    let panel_len = (3 * depth).next_multiple_of(64);
+    let last = block.shape.channels.min(block.target.first_channel + 5);
+    for pixel in 0..block.patches.pixels {
+        let patch = &block.panels[pixel / 3 * panel_len + pixel % 3 * depth..][..depth];
+        for channel in block.target.first_channel..last {
+            let products = patch.iter().zip(&block.weights[channel * depth..]);
             let sum = products.map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
-            finish(&tile.target, pixel, channel, sum, out);
+            finish(&block.target, pixel, channel, sum, out);
         }
     }
     Some(())
@@ -71,18 +75,18 @@ fn conv_packed(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
 /// From a sum of products to an output, by the formulas.
 fn finish(target: &Target<'_>, pixel: usize, channel: usize, sum: i64, out: &mut [i8]) {
     let parameters = Channel::read(&target.channels[channel]);
-    let place = target.places[pixel];
+    let place = target.grid.place(pixel);
     let mut acc = i64::from(parameters.bias) + sum;
     if let Some(skip) = &target.skip {
         let own = channel as i64 - skip.channel as i64;
         if (0..skip.channel_count as i64).contains(&own) {
-            let q = skip.values.map_or(out[place.out + channel], |v| v[place.skip + own as usize]);
+            let q = skip.values.map_or(out[place + channel], |v| v[skip.grid.place(pixel) + own as usize]);
             acc += i64::from(skip_term(q, skip.zero_point, parameters.skip_multiplier, skip.shift));
         }
     }
     let [low, high] = target.epilogue.clamp;
     let acc = i32::try_from(acc).unwrap();
-    out[place.out + channel] = requantize(acc, parameters.multiplier, target.epilogue.zero_point, low, high);
+    out[place + channel] = requantize(acc, parameters.multiplier, target.epilogue.zero_point, low, high);
 }
 
 /// Activations as they come: mostly small, seldom large, so that kernels that treat the two differently do both.
@@ -119,30 +123,42 @@ fn channel_records(
         .collect()
 }
 
-/// The outputs of a tile and what joins them, random.
+/// Random pixels that do not overlap, `len` values each, and the end of the last one.
+fn random_grid(random: &mut Random, pixels: usize, width: usize, len: usize) -> (Grid, usize) {
+    let column = len + random.size(0, 5);
+    let row = width * column + random.size(0, 9);
+    let grid = Grid { start: random.size(0, 9), width, row, column };
+    (grid, grid.place(pixels - 1) + len)
+}
+
+/// The outputs of a block and what joins them, random.
 struct Outputs {
-    places: Vec<Place>,
+    grid: Grid,
     records: Vec<[u8; ChannelRecord::LEN]>,
     skip_values: Vec<i8>,
-    skip: Option<SkipTile<'static>>,
+    skip: Option<SkipValues<'static>>,
     reads_skip_values: bool,
     epilogue: Epilogue,
     before: Vec<i8>,
 }
 
 impl Outputs {
-    /// `pixels` places with room for `channels` each, in any order and with gaps.
-    fn new(random: &mut Random, values: Values, pixels: usize, channels: usize, fan_in: usize) -> Self {
-        let out_stride = channels + random.size(0, 5);
-        let start = random.size(0, 9);
-        let mut order: Vec<usize> = (0..pixels).collect();
-        (1..pixels).for_each(|i| order.swap(i, random.size(0, i)));
+    /// `pixels` pixels of `channels` values, in rows of `width`.
+    fn new(
+        random: &mut Random,
+        values: Values,
+        [pixels, width]: [usize; 2],
+        channels: usize,
+        fan_in: usize,
+    ) -> Self {
+        let (grid, end) = random_grid(random, pixels, width, channels);
         let skip_kind = random.size(0, 2);
         let in_place = skip_kind == 2;
         let skip_channels = if in_place { channels } else { random.size(1, channels) };
-        let skip_stride = skip_channels + random.size(0, 9);
-        let skip = SkipTile {
+        let (skip_grid, skip_end) = random_grid(random, pixels, width, skip_channels);
+        let skip = SkipValues {
             values: None,
+            grid: skip_grid,
             channel_count: skip_channels,
             channel: random.size(0, channels - skip_channels),
             zero_point: random.i8(),
@@ -157,16 +173,16 @@ impl Outputs {
             }
         }
         Self {
-            places: order.iter().map(|&i| Place { out: start + i * out_stride, skip: i * skip_stride }).collect(),
+            grid,
             records,
-            skip_values: (0..pixels * skip_stride).map(|i| values.get(random, i, -128)).collect(),
+            skip_values: (0..skip_end).map(|i| values.get(random, i, -128)).collect(),
             skip: (skip_kind > 0).then_some(skip),
             reads_skip_values: !in_place,
             epilogue: Epilogue {
                 zero_point: random.i8(),
                 clamp: random.pick(&[[-128, 127], [-128, -128], [127, 127], [-17, 90]]),
             },
-            before: (0..start + pixels * out_stride).map(|_| random.i8()).collect(),
+            before: (0..end).map(|_| random.i8()).collect(),
         }
     }
 
@@ -175,9 +191,9 @@ impl Outputs {
         Target {
             channels: &self.records,
             first_channel,
-            places: &self.places,
+            grid: self.grid,
             epilogue: self.epilogue,
-            skip: self.skip.map(|skip| SkipTile { values, ..skip }),
+            skip: self.skip.map(|skip| SkipValues { values, ..skip }),
         }
     }
 
@@ -205,32 +221,35 @@ impl Guarded {
     }
 }
 
-/// All tiles of channels of one tile of pixels.
+/// A block of pixels, all channels.
 fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     let direct = &kernels.direct;
     let mut random = Random::new(seed);
     let values = random.pick(&Values::ALL);
-    let pixels = random.size(1, direct.mr);
+    let pixels = random.size(1, 2 * direct.mr + 1);
+    let width = random.size(1, pixels);
     let shape = Shape {
         channels: random.size(1, 2 * direct.nr + 1),
         runs: random.size(1, 7),
         run_len: random.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 21, 31, 32, 33, 48, 63, 64, 65, 192]),
     };
     let small = random.size(0, 2) == 0;
-    let reach = random.size(shape.run_len, 2 * shape.run_len + 40);
-    let input: Vec<i8> = (0..40 + reach)
+    // Patches may overlap, as those of neighbours do.
+    let grid = Grid { start: 0, width, row: random.size(1, 90), column: random.size(1, shape.run_len + 3) };
+    let run_stride = random.size(0, 40);
+    let last = grid.place(pixels - 1).max(grid.place(width - 1)).max(grid.place(pixels / width * width - 1));
+    let reach = last + (shape.runs - 1) * run_stride + shape.run_len;
+    let input: Vec<i8> = (0..reach)
         .map(|i| if small { mostly_small(&mut random) } else { values.get(&mut random, i, -128) })
         .collect();
     let weight_values = random.pick(&Values::ALL);
     let weights: Vec<i8> =
         (0..shape.channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
-    let starts: Vec<usize> = (0..pixels).map(|_| random.size(0, reach - shape.run_len)).collect();
-    let runs: Vec<usize> = (0..shape.runs).map(|_| random.size(0, 40)).collect();
-    let outputs = Outputs::new(&mut random, values, pixels, shape.channels, shape.depth());
-    let patches = Patches { source: &input, pixels: &starts, runs: &runs, run_len: shape.run_len };
+    let outputs = Outputs::new(&mut random, values, [pixels, width], shape.channels, shape.depth());
+    let patches = Patches { source: &input, grid, run_stride, run_len: shape.run_len, pixels };
     let what = format!("{name}/conv, seed {seed}: {shape:?}, {pixels} pixels");
 
-    let (mut packed, mut panel) = (Guarded::new(0), Guarded::new(0));
+    let (mut packed, mut panels) = (Guarded::new(0), Guarded::new(0));
     if let Some(packing) = direct.packing {
         let source = LayerWeights {
             shape,
@@ -240,10 +259,10 @@ fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
         };
         packed = Guarded::new((packing.weights_len)(&shape).unwrap());
         (packing.pack_weights)(&source, packed.bytes()).unwrap();
-        panel = Guarded::new((packing.patches_len)(&shape).unwrap());
-        (packing.pack_patches)(&shape, packed.bytes(), &patches, panel.bytes()).unwrap();
+        panels = Guarded::new((packing.patches_len)(&shape).unwrap() * pixels.div_ceil(direct.mr));
+        (packing.pack_patches)(&shape, packed.bytes(), &patches, panels.bytes()).unwrap();
         packed.check(&what);
-        panel.check(&what);
+        panels.check(&what);
     }
     let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
     for pixel in 0..pixels {
@@ -254,15 +273,15 @@ fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
         }
     }
     for first_channel in (0..shape.channels).step_by(direct.nr) {
-        let tile = ConvTile {
+        let block = ConvBlock {
             shape,
             patches,
-            panel: panel.bytes(),
-            weights: if direct.packing.is_some() { packed.bytes() } else { &weights },
+            panels: panels.bytes(),
+            weights: if direct.packing.is_some() { &*packed.bytes() } else { &weights },
             target: outputs.target(first_channel),
         };
         // The slice that the kernel gets ends with the last pixel: a write past it is an error, one beside it shows.
-        (direct.conv)(&tile, &mut found).unwrap();
+        (direct.conv)(&block, &mut found).unwrap();
     }
     assert!(found == expected, "{what}: {:?}", outputs.target(0));
 }
@@ -280,7 +299,7 @@ fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let shape = Shape { channels, runs: 3, run_len: 3 * inputs };
     let weights: Vec<i8> =
         (0..channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
-    let outputs = Outputs::new(&mut random, values, 16 * tiles, channels, shape.depth());
+    let outputs = Outputs::new(&mut random, values, [16 * tiles, 4], channels, shape.depth());
     let what = format!("{name}/winograd, seed {seed}: {inputs} -> {channels} channels, {tiles} tiles");
 
     let panel_len = winograd::panel_len(inputs);
@@ -294,9 +313,14 @@ fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
 
     let valid = [random.size(1, 4), random.size(1, 4)];
     let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
-    let places = |tile: usize| &outputs.places[16 * tile..][..16];
+    let target_of = |tile: usize, first_channel: usize| {
+        let at = |grid: Grid| Grid { start: grid.place(16 * tile), ..grid };
+        let target = outputs.target(first_channel);
+        let skip = target.skip.map(|skip| SkipValues { grid: at(skip.grid), ..skip });
+        Target { grid: at(target.grid), skip, ..target }
+    };
     for tile in 0..tiles {
-        let target = Target { places: places(tile), ..outputs.target(0) };
+        let target = target_of(tile, 0);
         for pixel in (0..16).filter(|pixel| pixel / 4 < valid[0] && pixel % 4 < valid[1]) {
             for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
                 let start = pixel / 4 * row_len + (4 * tile + pixel % 4) * inputs;
@@ -324,7 +348,7 @@ fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
             (winograd.multiply)(&job, &mut products).unwrap();
         }
         for tile in 0..tiles {
-            let target = Target { places: places(tile), ..outputs.target(16 * index) };
+            let target = target_of(tile, 16 * index);
             let job = Finish { products: &products, tiles: padded_tiles, tile, panel, valid, target };
             (winograd.transform_output)(&job, &mut found).unwrap();
         }

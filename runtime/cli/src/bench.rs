@@ -8,7 +8,7 @@ use clap::Args;
 use resi8::Plan;
 use serde::Serialize;
 
-use crate::file::{self, Memory, ModelArgs};
+use crate::file::{self, Memory, ModelArgs, TimedInputArgs};
 use crate::{output, say};
 
 /// Arguments of `bench`.
@@ -17,6 +17,9 @@ pub struct BenchArgs {
     /// Model to run
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What to time with
+    #[command(flatten)]
+    pub input: TimedInputArgs,
     /// Runs that are timed
     #[arg(long, default_value = "50", value_name = "N")]
     pub runs: NonZeroUsize,
@@ -63,12 +66,13 @@ pub(crate) fn median(times: &mut [Duration]) -> Duration {
 pub fn bench(args: &BenchArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
     let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
+    let input = args.input.load(plan.model())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.self_test()?;
     let mut times = Vec::new();
     for run in 0..args.warmup.saturating_add(args.runs.get()) {
-        session.set_self_test_input();
+        input.set(&mut session)?;
         let start = Instant::now();
         session.run()?;
         if run >= args.warmup {

@@ -34,6 +34,49 @@ pub fn parse_isa(name: &str) -> Result<Isa, String> {
         .ok_or_else(|| format!("no instruction set is called {name}; there are: {}", names.join(", ")))
 }
 
+/// What a run is timed with. Time depends on the values a little: some kernels are faster on small ones.
+#[derive(Debug, Clone, Args)]
+pub struct TimedInputArgs {
+    /// Picture to time with, instead of the self-test's noise
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
+}
+
+/// The input of timed runs.
+#[derive(Debug, Clone)]
+pub enum TimedInput {
+    /// The self-test's.
+    Noise,
+    /// A picture as the model wants it.
+    Pixels(Vec<u8>),
+}
+
+impl TimedInputArgs {
+    /// Loads the picture, if one was named.
+    ///
+    /// # Errors
+    /// It cannot be read; the message names it.
+    pub fn load(&self, model: &Model<'_>) -> Result<TimedInput> {
+        let Some(picture) = &self.picture else { return Ok(TimedInput::Noise) };
+        let input = model.input();
+        Ok(TimedInput::Pixels(resi8_picture::load(picture, model.preprocess(), input.h, input.w)?))
+    }
+}
+
+impl TimedInput {
+    /// Puts it into a session.
+    ///
+    /// # Errors
+    /// The session is that of another model.
+    pub fn set(&self, session: &mut Session<'_, '_>) -> Result<()> {
+        match self {
+            Self::Noise => session.set_self_test_input(),
+            Self::Pixels(pixels) => session.set_pixels(pixels)?,
+        }
+        Ok(())
+    }
+}
+
 /// Reads a model file.
 ///
 /// # Errors

@@ -9,7 +9,7 @@ use resi8::{Layer, Observer, Output, Plan, RunError};
 use serde::Serialize;
 
 use crate::bench::{median, milliseconds};
-use crate::file::{self, Memory, ModelArgs};
+use crate::file::{self, Memory, ModelArgs, TimedInputArgs};
 use crate::{output, say};
 
 /// Arguments of `profile`.
@@ -18,6 +18,9 @@ pub struct ProfileArgs {
     /// Model to run
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What to time with
+    #[command(flatten)]
+    pub input: TimedInputArgs,
     /// Runs; each layer shows its median
     #[arg(long, default_value = "20", value_name = "N")]
     pub runs: NonZeroUsize,
@@ -69,11 +72,12 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
     let model = file::parse(&args.model.model, &bytes)?;
     let plan = Plan::new(model, args.model.isa())?;
+    let input = args.input.load(plan.model())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let mut stopwatch = Stopwatch { start: Instant::now(), times: vec![Vec::new(); model.layer_count()] };
     for _ in 0..args.runs.get() {
-        session.set_self_test_input();
+        input.set(&mut session)?;
         session.run_observed(&mut stopwatch)?;
     }
     let time = |(layer, times): (Layer<'_>, &mut Vec<Duration>)| LayerTime {

@@ -13,7 +13,7 @@ use core::arch::x86_64::*;
 
 use super::simd::{LANES, Parameters, Simd, finish};
 use super::winograd::{self, Finish, InputChunk, Multiply, Product, WeightPair, Winograd};
-use super::{ConvTile, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
+use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
 use crate::Isa;
 
 /// Output pixels of a tile.
@@ -73,8 +73,8 @@ macro_rules! entry {
     };
 }
 
-entry!(fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panel: &mut [i8]) -> Option<()>, pack_patches_avx2);
-entry!(fn conv(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
+entry!(fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, pack_patches_avx2);
+entry!(fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
 entry!(fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
 entry!(fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
 entry!(fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply);
@@ -178,17 +178,20 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn shl32<const BITS: i32>(self, a: Self::I32) -> Self::I32 {
-        avx2!(a.map(|a| _mm256_slli_epi32::<BITS>(a)))
+        avx2!([_mm256_slli_epi32::<BITS>(a[0]), _mm256_slli_epi32::<BITS>(a[1])])
     }
 
     #[inline(always)]
     fn shr32<const BITS: i32>(self, a: Self::I32) -> Self::I32 {
-        avx2!(a.map(|a| _mm256_srai_epi32::<BITS>(a)))
+        avx2!([_mm256_srai_epi32::<BITS>(a[0]), _mm256_srai_epi32::<BITS>(a[1])])
     }
 
     #[inline(always)]
     fn mul32(self, a: Self::I32, factor: i32) -> Self::I32 {
-        avx2!(a.map(|a| _mm256_mullo_epi32(a, _mm256_set1_epi32(factor))))
+        avx2!({
+            let factor = _mm256_set1_epi32(factor);
+            [_mm256_mullo_epi32(a[0], factor), _mm256_mullo_epi32(a[1], factor)]
+        })
     }
 
     #[inline(always)]
@@ -206,16 +209,19 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32 {
-        let (multiplier, offset) = (self.load32(&parameters.skip_multiplier), self.load32(&parameters.skip_offset));
+        let (multiplier, offset) =
+            (self.load32(&parameters.skip_multiplier), self.load32(&parameters.skip_offset));
         avx2!({
             // In the order of lanes: the middle fours change places.
             let values = _mm_shuffle_epi32::<0b11_01_10_00>(_mm_loadu_si128(values.as_ptr().cast()));
-            let values = [_mm256_cvtepi8_epi32(values), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(values, values))];
+            let low = _mm256_mullo_epi32(_mm256_cvtepi8_epi32(values), multiplier[0]);
+            let high =
+                _mm256_mullo_epi32(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(values, values)), multiplier[1]);
             let shift = _mm_cvtsi32_si128(shift.into());
-            core::array::from_fn(|half| {
-                let product = _mm256_mullo_epi32(values[half], multiplier[half]);
-                _mm256_sra_epi32(_mm256_add_epi32(product, offset[half]), shift)
-            })
+            [
+                _mm256_sra_epi32(_mm256_add_epi32(low, offset[0]), shift),
+                _mm256_sra_epi32(_mm256_add_epi32(high, offset[1]), shift),
+            ]
         })
     }
 
@@ -224,15 +230,10 @@ impl Simd for Avx2 {
     fn rescale(self, acc: Self::I32, parameters: &Parameters) -> Self::I32 {
         let mantissa = self.load32(&parameters.mantissa);
         let (rounding, shift) = (self.load32(&parameters.rounding), self.load32(&parameters.shift));
-        avx2!(core::array::from_fn(|half| {
-            const ODD_TO_EVEN: i32 = 0b11_11_01_01;
-            let (a, m) = (acc[half], mantissa[half]);
-            let even = _mm256_mul_epi32(a, m);
-            let odd =
-                _mm256_mul_epi32(_mm256_shuffle_epi32::<ODD_TO_EVEN>(a), _mm256_shuffle_epi32::<ODD_TO_EVEN>(m));
-            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_shuffle_epi32::<ODD_TO_EVEN>(even), odd);
-            _mm256_srav_epi32(_mm256_add_epi32(high, rounding[half]), shift[half])
-        }))
+        [
+            self.rescale_half(acc[0], mantissa[0], rounding[0], shift[0]),
+            self.rescale_half(acc[1], mantissa[1], rounding[1], shift[1]),
+        ]
     }
 
     #[inline(always)]
@@ -276,7 +277,11 @@ fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     thresholds.fill(u8::MAX);
     for (panel, packed) in panels.chunks_exact_mut(panel_len(shape)).enumerate() {
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
-        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, panel * NR, -128)?]));
+        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(
+            source,
+            panel * NR,
+            -128,
+        )?]));
         let blocks: &mut [WeightBlock] = bytemuck::cast_slice_mut(blocks);
         for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| panel * NR + channel).enumerate() {
             pack_channel(source, channel, lane, blocks)?;
@@ -290,10 +295,17 @@ fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
 }
 
 /// Puts the weights of one output channel into its lane; zeros where there is no such channel.
-fn pack_channel(source: &LayerWeights<'_>, channel: usize, lane: usize, blocks: &mut [WeightBlock]) -> Option<()> {
+fn pack_channel(
+    source: &LayerWeights<'_>,
+    channel: usize,
+    lane: usize,
+    blocks: &mut [WeightBlock],
+) -> Option<()> {
     let shape = &source.shape;
     let weights = match channel {
-        channel if channel < shape.channels => source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?,
+        channel if channel < shape.channels => {
+            source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?
+        }
         _ => &[],
     };
     let (half, place) = (lane / 8, lane % 8 * 4);
@@ -329,30 +341,43 @@ fn patches_len(shape: &Shape) -> Option<usize> {
     blocks(shape).checked_mul(size_of::<PatchBlock>())?.checked_add(list)?.checked_next_multiple_of(64)
 }
 
-/// The panel: for every eight of depth, four pixels' eight values; then the list of eights that go beyond the threshold.
+/// A panel: for every eight of depth, four pixels' eight values; then the list of eights that go beyond the threshold.
 #[inline(always)]
 fn pack_patches_avx2(
     s: Avx2,
     shape: &Shape,
     weights: &[i8],
     patches: &Patches<'_>,
+    panels: &mut [i8],
+) -> Option<()> {
+    let thresholds = bytemuck::cast_slice(weights.get(..blocks(shape) * KR)?).as_chunks::<KR>().0;
+    let tiles = (0..patches.pixels).step_by(MR);
+    for (first, panel) in tiles.zip(panels.chunks_exact_mut(patches_len(shape)?)) {
+        pack_tile(s, shape, thresholds, patches, first, panel)?;
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn pack_tile(
+    s: Avx2,
+    shape: &Shape,
+    thresholds: &[[u8; KR]],
+    patches: &Patches<'_>,
+    first: usize,
     panel: &mut [i8],
 ) -> Option<()> {
-    let count = blocks(shape);
-    let (panel, list) = panel.split_at_mut_checked(count * size_of::<PatchBlock>())?;
+    let (panel, list) = panel.split_at_mut_checked(blocks(shape) * size_of::<PatchBlock>())?;
     let panel: &mut [PatchBlock] = bytemuck::cast_slice_mut(panel);
     let [wide_count, wide @ ..] = bytemuck::try_cast_slice_mut::<_, u32>(list).ok()? else { return None };
-    let thresholds = bytemuck::cast_slice(weights.get(..count * KR)?).as_chunks::<KR>().0;
+    let mut starts = [0; MR];
+    for (pixel, start) in starts.iter_mut().enumerate() {
+        *start = patches.grid.place((first + pixel).min(patches.pixels - 1));
+    }
     let run_blocks = shape.run_len.div_ceil(KR);
-    let last_pixel = patches.pixels.len() - 1;
     let capacity = wide.len();
     let mut wide = wide.iter_mut();
     for run in 0..shape.runs {
-        let start = *patches.runs.get(run)?;
-        let mut starts = [0; MR];
-        for (pixel, start_of_pixel) in starts.iter_mut().enumerate() {
-            *start_of_pixel = start + *patches.pixels.get(pixel.min(last_pixel))?;
-        }
         let first = run * run_blocks;
         let panel = panel.get_mut(first..)?.get_mut(..run_blocks)?;
         let thresholds = thresholds.get(first..)?.get(..run_blocks)?;
@@ -360,7 +385,8 @@ fn pack_patches_avx2(
             let done = index * 4 * KR;
             let mut values = [s.zero_bytes(); MR];
             for (value, start) in values.iter_mut().zip(starts) {
-                *value = s.load_activations(patches.source, start + done, shape.run_len - done)?;
+                let start = start + run * patches.run_stride + done;
+                *value = s.load_activations(patches.source, start, shape.run_len - done)?;
             }
             let mut is_wide = s.transpose_and_compare(values, thresholds, panel);
             while is_wide != 0 {
@@ -375,6 +401,19 @@ fn pack_patches_avx2(
 }
 
 impl Avx2 {
+    /// [`Simd::rescale`] of eight lanes.
+    #[inline(always)]
+    fn rescale_half(self, acc: __m256i, mantissa: __m256i, rounding: __m256i, shift: __m256i) -> __m256i {
+        const ODD_TO_EVEN: i32 = 0b11_11_01_01;
+        avx2!({
+            let even = _mm256_mul_epi32(acc, mantissa);
+            let odd_acc = _mm256_shuffle_epi32::<ODD_TO_EVEN>(acc);
+            let odd = _mm256_mul_epi32(odd_acc, _mm256_shuffle_epi32::<ODD_TO_EVEN>(mantissa));
+            let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_shuffle_epi32::<ODD_TO_EVEN>(even), odd);
+            _mm256_srav_epi32(_mm256_add_epi32(high, rounding), shift)
+        })
+    }
+
     #[inline(always)]
     fn zero_bytes(self) -> __m256i {
         avx2!(_mm256_setzero_si256())
@@ -403,14 +442,20 @@ impl Avx2 {
         };
         let mask: &[u8; 32] = MASK.get(32 - len.min(32)..)?.first_chunk()?;
         Some(avx2!({
-            let unsigned = _mm256_xor_si256(_mm256_loadu_si256(values.as_ptr().cast()), _mm256_set1_epi8(-128));
+            let unsigned =
+                _mm256_xor_si256(_mm256_loadu_si256(values.as_ptr().cast()), _mm256_set1_epi8(-128));
             _mm256_and_si256(unsigned, _mm256_loadu_si256(mask.as_ptr().cast()))
         }))
     }
 
     /// Stores up to four eights of four pixels; bit `i` of the result says that a value of eight `i` is beyond its threshold.
     #[inline(always)]
-    fn transpose_and_compare(self, values: [__m256i; MR], thresholds: &[[u8; KR]], out: &mut [PatchBlock]) -> u32 {
+    fn transpose_and_compare(
+        self,
+        values: [__m256i; MR],
+        thresholds: &[[u8; KR]],
+        out: &mut [PatchBlock],
+    ) -> u32 {
         let mut limits = [[u8::MAX; KR]; 4];
         match thresholds.first_chunk() {
             Some(all) => limits = *all,
@@ -420,9 +465,8 @@ impl Avx2 {
         let [x0, x1, x2, x3] = values;
         let is_wide = avx2!({
             let limits = _mm256_loadu_si256(limits.as_ptr().cast());
-            let beyond = values.map(|x| _mm256_subs_epu8(x, limits));
-            let beyond =
-                _mm256_or_si256(_mm256_or_si256(beyond[0], beyond[1]), _mm256_or_si256(beyond[2], beyond[3]));
+            let largest = _mm256_max_epu8(_mm256_max_epu8(x0, x1), _mm256_max_epu8(x2, x3));
+            let beyond = _mm256_subs_epu8(largest, limits);
             let (a, b) = (_mm256_unpacklo_epi64(x0, x1), _mm256_unpackhi_epi64(x0, x1));
             let (c, d) = (_mm256_unpacklo_epi64(x2, x3), _mm256_unpackhi_epi64(x2, x3));
             let rows = [
@@ -481,19 +525,37 @@ impl Avx2 {
 }
 
 #[inline(always)]
-fn conv_avx2(s: Avx2, tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
-    let shape = &tile.shape;
-    let (patches, list) = tile.panel.split_at_checked(blocks(shape) * size_of::<PatchBlock>())?;
-    let patches: &[PatchBlock] = bytemuck::cast_slice(patches);
-    let [wide_count, wide @ ..] = bytemuck::try_cast_slice::<_, u32>(list).ok()? else { return None };
-    let panel = tile.weights.get(thresholds_len(shape) + tile.target.first_channel / NR * panel_len(shape)..)?;
-    let (parameters, weights) = panel.get(..panel_len(shape))?.split_at_checked(size_of::<Parameters>())?;
+fn conv_avx2(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
+    let shape = &block.shape;
+    let panel = block.target.first_channel / NR;
+    let panel =
+        block.weights.get(thresholds_len(shape) + panel * panel_len(shape)..)?.get(..panel_len(shape))?;
+    let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
     let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
     let weights: &[WeightBlock] = bytemuck::cast_slice(weights);
+    let tiles = (0..block.patches.pixels).step_by(MR);
+    for (first, panel) in tiles.zip(block.panels.chunks_exact(patches_len(shape)?)) {
+        let (patches, list) = panel.split_at_checked(weights.len() * size_of::<PatchBlock>())?;
+        let [wide_count, wide @ ..] = bytemuck::try_cast_slice::<_, u32>(list).ok()? else { return None };
+        let acc =
+            multiply_tile(s, weights, bytemuck::cast_slice(patches), wide.get(..*wide_count as usize)?)?;
+        for (pixel, acc) in (first..block.patches.pixels).zip(acc) {
+            finish(s, acc, parameters, &block.target, pixel, out)?;
+        }
+    }
+    Some(())
+}
 
+#[inline(always)]
+fn multiply_tile(
+    s: Avx2,
+    weights: &[WeightBlock],
+    patches: &[PatchBlock],
+    wide: &[u32],
+) -> Option<[[__m256i; 2]; MR]> {
     let mut acc = [s.zero32(); MR];
     let mut start = 0;
-    for &block in wide.get(..*wide_count as usize)? {
+    for &block in wide {
         let block = block as usize;
         for (patches, weights) in patches.get(start..block)?.iter().zip(weights.get(start..block)?) {
             s.narrow_block(&mut acc, patches, weights);
@@ -504,10 +566,7 @@ fn conv_avx2(s: Avx2, tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
     for (patches, weights) in patches.get(start..)?.iter().zip(weights.get(start..)?) {
         s.narrow_block(&mut acc, patches, weights);
     }
-    for (acc, &place) in acc.into_iter().zip(tile.target.places) {
-        finish(s, acc, parameters, &tile.target, place, out)?;
-    }
-    Some(())
+    Some(acc)
 }
 
 #[inline(always)]

@@ -56,8 +56,8 @@ pub struct Direct {
     pub block_bytes: usize,
     /// How weights and patches are laid out; `None` reads both where they are.
     pub packing: Option<Packing>,
-    /// Computes one tile. `None` when a slice is shorter than the tile says.
-    pub conv: fn(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()>,
+    /// Computes a block. `None` when a slice is shorter than it says.
+    pub conv: fn(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>,
 }
 
 /// Layouts of a table's own.
@@ -70,8 +70,10 @@ pub struct Packing {
     pub pack_weights: fn(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>,
     /// Bytes of the panel of a tile's patches, a multiple of 64.
     pub patches_len: fn(shape: &Shape) -> Option<usize>,
-    /// Packs the patches of a tile; `weights` are the layer's packed weights. `None` when a slice is too short.
-    pub pack_patches: fn(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panel: &mut [i8]) -> Option<()>,
+    /// Packs the patches of a block, one panel for every tile; `weights` are the layer's packed weights. `None` when a
+    /// slice is too short.
+    pub pack_patches:
+        fn(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>,
 }
 
 /// A convolution as a matrix product: every output channel is a sum over `runs` runs of `run_len` values.
@@ -106,17 +108,50 @@ pub struct LayerWeights<'a> {
     pub skip: Option<(i8, u8)>,
 }
 
-/// Where a tile's pixels read: pixel `p`, kernel row `r` reads `source[pixels[p] + runs[r] ..][..run_len]`.
+/// Where pixels are: pixel `p` starts at `start + p / width * row + p % width * column`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grid {
+    /// Place of the first pixel.
+    pub start: usize,
+    /// Pixels of a row, at least 1.
+    pub width: usize,
+    /// Distance between rows.
+    pub row: usize,
+    /// Distance between pixels of a row.
+    pub column: usize,
+}
+
+impl Grid {
+    /// Pixels `distance` apart, without rows.
+    #[must_use]
+    pub const fn line(start: usize, distance: usize) -> Self {
+        Self { start, width: usize::MAX, row: 0, column: distance }
+    }
+
+    /// Where a pixel starts.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place(&self, pixel: usize) -> usize {
+        if pixel < self.width {
+            return self.start + pixel * self.column;
+        }
+        self.start + pixel / self.width * self.row + pixel % self.width * self.column
+    }
+}
+
+/// Where the pixels of a block read: pixel `p`, kernel row `r` reads `source[grid.place(p) + r * run_stride ..][..run_len]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Patches<'a> {
     /// Activations, with their padding.
     pub source: &'a [i8],
-    /// Start of every pixel's first run, 1 to `mr` of them.
-    pub pixels: &'a [usize],
-    /// Where each kernel row's run starts after the first one.
-    pub runs: &'a [usize],
+    /// The start of every pixel's first run.
+    pub grid: Grid,
+    /// Distance between runs.
+    pub run_stride: usize,
     /// Values of one run.
     pub run_len: usize,
+    /// Their number.
+    pub pixels: usize,
 }
 
 impl<'a> Patches<'a> {
@@ -124,47 +159,38 @@ impl<'a> Patches<'a> {
     #[inline]
     #[must_use]
     pub fn run(&self, pixel: usize, run: usize) -> Option<&'a [i8]> {
-        self.source.get(*self.pixels.get(pixel)? + *self.runs.get(run)?..)?.get(..self.run_len)
+        self.source.get(self.grid.place(pixel) + run * self.run_stride..)?.get(..self.run_len)
     }
 }
 
-/// Everything that a direct convolution microkernel reads.
+/// What a direct convolution microkernel computes: all pixels of a block for `nr` output channels, tile by tile.
 #[derive(Debug, Clone, Copy)]
-pub struct ConvTile<'a> {
+pub struct ConvBlock<'a> {
     /// The layer's product.
     pub shape: Shape,
     /// Where the patches are.
     pub patches: Patches<'a>,
-    /// The packed patches; empty when the table reads them where they are.
-    pub panel: &'a [i8],
+    /// The packed patches, a panel for every `mr` pixels; empty when the table reads them where they are.
+    pub panels: &'a [i8],
     /// The layer's weights: packed, or `[channel][run][value]` in place.
     pub weights: &'a [i8],
     /// Where results go.
     pub target: Target<'a>,
 }
 
-/// Where the results of a tile go and what joins them on the way.
+/// Where results go and what joins them on the way.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// Parameters of all channels of the layer.
     pub channels: &'a [[u8; ChannelRecord::LEN]],
-    /// First output channel of the tile; the tile has the channels up to `nr` from here that the layer has.
+    /// First output channel; it and the next ones that the layer has, up to the number that a kernel computes at a time.
     pub first_channel: usize,
-    /// The tile's pixels, 1 to `mr`.
-    pub places: &'a [Place],
+    /// Where each pixel's channels start in the output.
+    pub grid: Grid,
     /// From accumulator to output.
     pub epilogue: Epilogue,
     /// The shortcut, if one joins.
-    pub skip: Option<SkipTile<'a>>,
-}
-
-/// Where one pixel's channels start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Place {
-    /// In the output.
-    pub out: usize,
-    /// In the values of the shortcut.
-    pub skip: usize,
+    pub skip: Option<SkipValues<'a>>,
 }
 
 /// The part of the epilogue that is the same for all channels.
@@ -176,12 +202,14 @@ pub struct Epilogue {
     pub clamp: [i8; 2],
 }
 
-/// A tile's shortcut: output channel `c` of a pixel gets shortcut channel `c - channel` if there is one.
+/// A shortcut: output channel `c` of a pixel gets shortcut channel `c - channel` if there is one.
 #[derive(Debug, Clone, Copy)]
-pub struct SkipTile<'a> {
+pub struct SkipValues<'a> {
     /// Its values; `None` when the output is overwritten in place, that is, the output holds the shortcut until it is
     /// written.
     pub values: Option<&'a [i8]>,
+    /// Where each pixel's channels start in them.
+    pub grid: Grid,
     /// Channels of the shortcut.
     pub channel_count: usize,
     /// Output channel that its channel 0 joins.
@@ -192,19 +220,19 @@ pub struct SkipTile<'a> {
     pub shift: u8,
 }
 
-impl SkipTile<'_> {
-    /// What the shortcut adds to the accumulator of output channel `channel` of the pixel at `place`.
+impl SkipValues<'_> {
+    /// What the shortcut adds to the accumulator of output channel `channel` of a pixel.
     ///
-    /// `current` is the value that the output holds there now. `None` when the tile is too short.
+    /// `current` is the value that the output holds there now. `None` when there are too few values.
     #[inline]
     #[must_use]
-    pub fn term(&self, place: Place, channel: usize, parameters: &Channel, current: i8) -> Option<i32> {
+    pub fn term(&self, pixel: usize, channel: usize, parameters: &Channel, current: i8) -> Option<i32> {
         let own_channel = channel.wrapping_sub(self.channel);
         if own_channel >= self.channel_count {
             return Some(0);
         }
         let value = match self.values {
-            Some(values) => *values.get(place.skip + own_channel)?,
+            Some(values) => *values.get(self.grid.place(pixel) + own_channel)?,
             None => current,
         };
         Some(crate::arith::skip_term(value, self.zero_point, parameters.skip_multiplier, self.shift))

@@ -3,7 +3,7 @@
 //! The loops are written so that the compiler can turn the innermost one into vector code on hosts; on a
 //! microcontroller the same loops read the weights in place from flash.
 
-use super::{ConvTile, Direct, Kernels, Target};
+use super::{ConvBlock, Direct, Kernels, Shape, Target};
 use crate::Isa;
 use crate::arith::requantize;
 use crate::model::Channel;
@@ -23,29 +23,32 @@ pub static KERNELS: Kernels = Kernels {
     sum_into,
 };
 
-/// Accumulators first, then the epilogue, pixel by pixel.
-fn conv(tile: &ConvTile<'_>, out: &mut [i8]) -> Option<()> {
-    let mut acc = [[0i32; NR]; MR];
-    // A tile of one pixel computes it twice: no second loop for the end of a row.
-    let last_pixel = tile.target.places.len() - 1;
-    for run in 0..tile.shape.runs {
-        let inputs = [tile.patches.run(0, run)?, tile.patches.run(last_pixel, run)?];
-        multiply_accumulate(&mut acc, inputs, run_of_channels(tile, run * tile.shape.run_len)?);
-    }
-    for (pixel, acc) in acc.iter().enumerate().take(tile.target.places.len()) {
-        store(&tile.target, pixel, acc, out)?;
+/// Accumulators first, then the epilogue, tile by tile.
+fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
+    for first in (0..block.patches.pixels).step_by(MR) {
+        // The last tile of an odd number of pixels computes one twice: no second loop for it.
+        let pixels = [first, (first + 1).min(block.patches.pixels - 1)];
+        let mut acc = [[0i32; NR]; MR];
+        for run in 0..block.shape.runs {
+            let inputs = [block.patches.run(pixels[0], run)?, block.patches.run(pixels[1], run)?];
+            multiply_accumulate(&mut acc, inputs, run_of_channels(block, run * block.shape.run_len)?);
+        }
+        for (pixel, acc) in (first..block.patches.pixels).zip(&acc) {
+            store(&block.target, pixel, acc, out)?;
+        }
     }
     Some(())
 }
 
 /// One run of the weights of each of the tile's channels; the first channel's again where there are fewer than `NR`.
-fn run_of_channels<'a>(tile: &ConvTile<'a>, start: usize) -> Option<[&'a [i8]; NR]> {
+fn run_of_channels<'a>(block: &ConvBlock<'a>, start: usize) -> Option<[&'a [i8]; NR]> {
+    let Shape { channels, run_len, .. } = block.shape;
     let channel = |index: usize| {
-        let channel = tile.target.first_channel + index;
-        tile.weights.get(channel * tile.shape.depth() + start..)?.get(..tile.shape.run_len)
+        let channel = block.target.first_channel + index;
+        block.weights.get(channel * block.shape.depth() + start..)?.get(..run_len)
     };
     let mut weights = [channel(0)?; NR];
-    for (index, weights) in weights.iter_mut().enumerate().take(tile.shape.channels - tile.target.first_channel) {
+    for (index, weights) in weights.iter_mut().enumerate().take(channels - block.target.first_channel) {
         *weights = channel(index)?;
     }
     Some(weights)
@@ -76,19 +79,19 @@ fn product(x: i8, w: i8) -> i32 {
 /// Bias, shortcut, requantization and clamp of one pixel's channels.
 fn store(target: &Target<'_>, pixel: usize, acc: &[i32; NR], out: &mut [i8]) -> Option<()> {
     let [low, high] = target.epilogue.clamp;
-    let place = *target.places.get(pixel)?;
     let channels = target.channels.get(target.first_channel..)?;
-    let out = out.get_mut(place.out + target.first_channel..)?;
+    let out = out.get_mut(target.grid.place(pixel) + target.first_channel..)?;
     if out.len() < channels.len().min(NR) {
         return None;
     }
     for (index, ((acc, record), out)) in acc.iter().zip(channels).zip(out).enumerate() {
         let channel = Channel::read(record);
         let skip = match &target.skip {
-            Some(skip) => skip.term(place, target.first_channel + index, &channel, *out)?,
+            Some(skip) => skip.term(pixel, target.first_channel + index, &channel, *out)?,
             None => 0,
         };
-        *out = requantize(channel.bias + acc + skip, channel.multiplier, target.epilogue.zero_point, low, high);
+        *out =
+            requantize(channel.bias + acc + skip, channel.multiplier, target.epilogue.zero_point, low, high);
     }
     Some(())
 }

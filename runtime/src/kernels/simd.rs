@@ -6,7 +6,7 @@
 
 #![allow(unsafe_code, reason = "parameters are read from packed bytes")]
 
-use super::{LayerWeights, Place, Target};
+use super::{LayerWeights, SkipValues, Target};
 use crate::model::Channel;
 
 /// Channels of a panel: one for every lane.
@@ -93,8 +93,13 @@ impl Parameters {
     /// Those of the channels from `first` on; lanes without a channel get a valid multiplier and nothing else.
     ///
     /// `bias_per_weight` times the sum of a channel's weights is added to its bias.
-    pub(super) fn of_panel<S: Simd>(source: &LayerWeights<'_>, first: usize, bias_per_weight: i32) -> Option<Self> {
-        let mut parameters = Self { mantissa: [1 << 30; LANES], rounding: [1; LANES], shift: [1; LANES], ..Self::zeroed() };
+    pub(super) fn of_panel<S: Simd>(
+        source: &LayerWeights<'_>,
+        first: usize,
+        bias_per_weight: i32,
+    ) -> Option<Self> {
+        let mut parameters =
+            Self { mantissa: [1 << 30; LANES], rounding: [1; LANES], shift: [1; LANES], ..Self::zeroed() };
         for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
             if let Some(record) = source.channels.get(channel) {
                 let depth = source.shape.depth();
@@ -133,13 +138,13 @@ pub(super) fn finish<S: Simd>(
     acc: S::I32,
     parameters: &Parameters,
     target: &Target<'_>,
-    place: Place,
+    pixel: usize,
     out: &mut [i8],
 ) -> Option<()> {
     let mut acc = s.add32(acc, s.load32(&parameters.bias));
-    let out = out.get_mut(place.out + target.first_channel..)?;
+    let out = out.get_mut(target.grid.place(pixel) + target.first_channel..)?;
     if let Some(skip) = &target.skip {
-        let values = skip_values(target, place, out)?;
+        let values = skip_values(target, skip, pixel, out)?;
         acc = s.add32(acc, s.skip_term(&values, parameters, skip.shift));
     }
     let values = s.narrow(s.rescale(acc, parameters), target.epilogue.zero_point, target.epilogue.clamp);
@@ -152,20 +157,20 @@ pub(super) fn finish<S: Simd>(
 
 /// The shortcut's values for the channels of a panel; where there is none the channel's multiplier is 0.
 #[inline(always)]
-fn skip_values(target: &Target<'_>, place: Place, out: &[i8]) -> Option<[i8; LANES]> {
-    let skip = target.skip?;
-    let (own, values) = match skip.values {
-        None => return Some(out.first_chunk().copied().unwrap_or_else(|| first_values(out))),
-        Some(values) => (target.first_channel.wrapping_sub(skip.channel), values.get(place.skip..)?),
+fn skip_values(target: &Target<'_>, skip: &SkipValues<'_>, pixel: usize, out: &[i8]) -> Option<[i8; LANES]> {
+    let Some(values) = skip.values else {
+        return Some(out.first_chunk().copied().unwrap_or_else(|| some_values(out, 0)));
     };
+    let values = values.get(skip.grid.place(pixel)..)?;
+    let own = target.first_channel.wrapping_sub(skip.channel);
     if own < skip.channel_count && own + LANES <= skip.channel_count {
         return values.get(own..)?.first_chunk().copied();
     }
-    let values = values.get(..skip.channel_count)?;
-    Some(core::array::from_fn(|lane| values.get(own.wrapping_add(lane)).copied().unwrap_or(0)))
+    Some(some_values(values.get(..skip.channel_count)?, own))
 }
 
+/// Those from `start` on that there are; zeros for the others.
 #[cold]
-fn first_values(values: &[i8]) -> [i8; LANES] {
-    core::array::from_fn(|lane| values.get(lane).copied().unwrap_or(0))
+fn some_values(values: &[i8], start: usize) -> [i8; LANES] {
+    core::array::from_fn(|lane| values.get(start.wrapping_add(lane)).copied().unwrap_or(0))
 }

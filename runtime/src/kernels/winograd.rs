@@ -106,7 +106,7 @@ pub struct Finish<'a> {
     pub panel: &'a [i8],
     /// Rows and columns of the tile that lie in the output.
     pub valid: [usize; 2],
-    /// Where its 16 outputs go, row by row.
+    /// Where its outputs go: pixel `4 * row + column` of its grids.
     pub target: Target<'a>,
 }
 
@@ -140,7 +140,10 @@ pub(super) mod steps {
     use super::*;
 
     /// See [`Winograd::pack_weights`].
-    pub(in crate::kernels) fn pack_weights<S: Simd>(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+    pub(in crate::kernels) fn pack_weights<S: Simd>(
+        source: &LayerWeights<'_>,
+        packed: &mut [i8],
+    ) -> Option<()> {
         let input_channels = source.shape.run_len / 3;
         for (panel, packed) in packed.chunks_exact_mut(panel_len(input_channels)).enumerate() {
             let (parameters, pairs) = packed.split_at_mut_checked(PARAMETERS_LEN)?;
@@ -206,15 +209,22 @@ pub(super) mod steps {
         for column in 0..INPUT_TILE {
             let [a, b, c, d, e, f] = tile;
             let index = column * chunks + chunk;
-            let values = [a.get(index)?, b.get(index)?, c.get(index)?, d.get(index)?, e.get(index)?, f.get(index)?];
-            let values = input_1d(s, values.map(|value| s.widen(value)));
-            for (points, value) in points.iter_mut().zip(values) {
+            let values = [
+                s.widen(a.get(index)?),
+                s.widen(b.get(index)?),
+                s.widen(c.get(index)?),
+                s.widen(d.get(index)?),
+                s.widen(e.get(index)?),
+                s.widen(f.get(index)?),
+            ];
+            for (points, value) in points.iter_mut().zip(input_1d(s, values)) {
                 s.store16(value, points.get_mut(column)?);
             }
         }
         for points in points {
-            let values = input_1d(s, points.map(|point| s.load16(&point)));
-            for (point, value) in points.iter_mut().zip(values) {
+            let [a, b, c, d, e, f] = &*points;
+            let values = [s.load16(a), s.load16(b), s.load16(c), s.load16(d), s.load16(e), s.load16(f)];
+            for (point, value) in points.iter_mut().zip(input_1d(s, values)) {
                 s.store16(value, point);
             }
         }
@@ -254,10 +264,10 @@ pub(super) mod steps {
             core::array::from_fn(|_| points.next().unwrap_or_default());
         for (pair, taps) in packed.iter().enumerate() {
             for half in 0..2 {
-                let g = taps.map(|tap| s.widen(&tap[half]));
-                let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = g;
-                let columns = [[g0, g3, g6], [g1, g4, g7], [g2, g5, g8]].map(|column| weight_1d(s, column));
-                let [c0, c1, c2] = columns;
+                let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
+                let c0 = weight_column(s, [g0, g3, g6], half);
+                let c1 = weight_column(s, [g1, g4, g7], half);
+                let c2 = weight_column(s, [g2, g5, g8], half);
                 for row in 0..INPUT_TILE {
                     let values = weight_1d(s, [c0[row], c1[row], c2[row]]);
                     for (value, points) in values.into_iter().zip(points.get_mut(row * INPUT_TILE..)?) {
@@ -268,6 +278,11 @@ pub(super) mod steps {
             }
         }
         Some(())
+    }
+
+    #[inline(always)]
+    fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) -> [S::I16; 6] {
+        weight_1d(s, [s.widen(&a[half]), s.widen(&b[half]), s.widen(&c[half])])
     }
 
     /// `G' g`.
@@ -288,7 +303,11 @@ pub(super) mod steps {
 
     /// See [`Winograd::multiply`].
     #[inline(always)]
-    pub(in crate::kernels) fn multiply<S: Simd>(s: S, job: &Multiply<'_>, products: &mut [Product]) -> Option<()> {
+    pub(in crate::kernels) fn multiply<S: Simd>(
+        s: S,
+        job: &Multiply<'_>,
+        products: &mut [Product],
+    ) -> Option<()> {
         let pairs = job.weight_chunks * LANES / 2;
         for point in 0..POINTS {
             let weights = job.weights.get(point * pairs..)?.get(..pairs)?;
@@ -310,7 +329,12 @@ pub(super) mod steps {
         weights: &[WeightPair],
         products: &mut [Product; GROUP],
     ) -> Option<()> {
-        let mut acc = if job.add { products.map(|product| s.load32(&product)) } else { [s.zero32(); GROUP] };
+        let mut acc = [s.zero32(); GROUP];
+        if job.add {
+            for (acc, product) in acc.iter_mut().zip(&*products) {
+                *acc = s.load32(product);
+            }
+        }
         for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
             let mut values = [&[0i16; LANES]; GROUP];
             for (tile, values) in values.iter_mut().enumerate() {
@@ -330,10 +354,13 @@ pub(super) mod steps {
 
     /// See [`Winograd::transform_output`].
     #[inline(always)]
-    pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out: &mut [i8]) -> Option<()> {
+    pub(in crate::kernels) fn transform_output<S: Simd>(
+        s: S,
+        job: &Finish<'_>,
+        out: &mut [i8],
+    ) -> Option<()> {
         let parameters: &[Parameters] = bytemuck::try_cast_slice(job.panel.get(..PARAMETERS_LEN)?).ok()?;
         let [parameters] = parameters else { return None };
-        let places: &[Place4; TILE] = job.target.places.as_chunks().0.first_chunk()?;
         let mut rows = [[s.zero32(); INPUT_TILE]; TILE];
         for column in 0..INPUT_TILE {
             let mut values = [s.zero32(); INPUT_TILE];
@@ -346,18 +373,14 @@ pub(super) mod steps {
             }
         }
         let [valid_rows, valid_columns] = job.valid;
-        for (row, places) in rows.into_iter().zip(places).take(valid_rows) {
-            let values = output_1d(s, row);
-            for (value, &place) in values.into_iter().zip(places).take(valid_columns) {
+        for (row, values) in rows.into_iter().enumerate().take(valid_rows) {
+            for (column, value) in output_1d(s, values).into_iter().enumerate().take(valid_columns) {
                 let acc = s.shr32::<6>(s.mul32(value, INVERSE_OF_9));
-                finish(s, acc, parameters, &job.target, place, out)?;
+                finish(s, acc, parameters, &job.target, row * TILE + column, out)?;
             }
         }
         Some(())
     }
-
-    /// The places of a row of a tile.
-    type Place4 = [crate::kernels::Place; TILE];
 
     /// `A' m`.
     #[inline(always)]

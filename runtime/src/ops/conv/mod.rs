@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use self::direct::DirectPlan;
 use self::winograd::WinogradPlan;
-use crate::kernels::{Epilogue, Kernels, LayerWeights, Shape, SkipTile};
+use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
 use crate::model::{Conv, Layer, Tensor};
 
 /// How one convolution is executed, and the memory it needs for that.
@@ -109,20 +109,26 @@ impl ConvRun<'_> {
         Epilogue { zero_point: self.layer.output.zero_point, clamp: self.conv.clamp }
     }
 
-    fn skip(&self) -> Option<SkipTile<'_>> {
+    /// The shortcut of the block of output pixels that starts at `row` and `column`, with rows of `width` pixels; any
+    /// width when the pixels follow each other through the whole map.
+    fn skip(&self, row: usize, column: usize, width: Option<usize>) -> Option<SkipValues<'_>> {
         let skip = self.conv.skip?;
-        Some(SkipTile {
+        let Tensor { w, c, .. } = skip.tensor;
+        let start = (row * w + column) * skip.stride * c;
+        let rows =
+            Grid { start, width: self.layer.output.w, row: skip.stride * w * c, column: skip.stride * c };
+        let grid = match width {
+            Some(width) => Grid { width, ..rows },
+            None if skip.stride == 1 => Grid::line(start, c),
+            None => rows,
+        };
+        Some(SkipValues {
             values: self.skip,
-            channel_count: skip.tensor.c,
+            grid,
+            channel_count: c,
             channel: skip.channel,
             zero_point: skip.tensor.zero_point,
             shift: skip.shift,
         })
-    }
-
-    /// Where the shortcut of an output pixel starts; 0 without one.
-    fn skip_place(&self, row: usize, column: usize) -> usize {
-        let place = |skip: crate::model::Skip| (row * skip.tensor.w + column) * skip.stride * skip.tensor.c;
-        self.conv.skip.map_or(0, place)
     }
 }

@@ -5,10 +5,10 @@ use core::ops::Range;
 
 use super::{ConvRun, rows};
 use crate::kernels::winograd::{
-    BLOCK_CHANNELS, CHANNELS, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE, WeightPair,
-    Winograd, is_exact, panel_len,
+    BLOCK_CHANNELS, CHANNELS, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
+    WeightPair, Winograd, is_exact, panel_len,
 };
-use crate::kernels::{Place, Target};
+use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
 
 /// Bytes of transformed input that a block of tiles has at most: half of a usual second-level cache.
@@ -37,7 +37,8 @@ pub(super) struct WinogradPlan {
 impl WinogradPlan {
     /// Whether the method can be used, exactly, and is faster than direct convolution.
     pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Tensor) -> bool {
-        let fits = conv.window.kernel == [3, 3] && conv.window.stride == [1, 1] && input.c.is_multiple_of(CHANNELS);
+        let fits =
+            conv.window.kernel == [3, 3] && conv.window.stride == [1, 1] && input.c.is_multiple_of(CHANNELS);
         let exact = is_exact(127 * 9 * input.c as u64);
         // Cycles for a pair of channels, in quarters: a direct output takes one, a tile 6, transforming the weights 9.
         let tiles = (output.h.div_ceil(TILE) * output.w.div_ceil(TILE)).next_multiple_of(GROUP);
@@ -150,7 +151,13 @@ impl Block<'_> {
     }
 
     /// Sixteen output channels of all tiles.
-    fn panel(&self, first_channel: usize, panel: &[i8], scratch: &mut Scratch<'_>, out: &mut [i8]) -> Option<()> {
+    fn panel(
+        &self,
+        first_channel: usize,
+        panel: &[i8],
+        scratch: &mut Scratch<'_>,
+        out: &mut [i8],
+    ) -> Option<()> {
         let plan = self.plan;
         for first_tile in (0..self.tiles()).step_by(plan.product_tiles) {
             let tiles = plan.product_tiles.min((self.tiles() - first_tile).next_multiple_of(GROUP));
@@ -190,11 +197,7 @@ impl Block<'_> {
     ) -> Option<()> {
         let output = &self.run.layer.output;
         let (row, column) = (tile / self.plan.columns * TILE, tile % self.plan.columns * TILE);
-        let places: [Place; TILE * TILE] = core::array::from_fn(|pixel| {
-            let (row, column) = (row + pixel / TILE, column + pixel % TILE);
-            let skip = self.run.skip_place(self.rows.start + row, column);
-            Place { out: (row * output.w + column) * output.c, skip }
-        });
+        let start = (row * output.w + column) * output.c;
         let job = Finish {
             products,
             tiles,
@@ -204,9 +207,9 @@ impl Block<'_> {
             target: Target {
                 channels: self.run.conv.channels.0,
                 first_channel,
-                places: &places,
+                grid: Grid { start, width: TILE, row: output.w * output.c, column: output.c },
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip(),
+                skip: self.run.skip(self.rows.start + row, column, Some(TILE)),
             },
         };
         (self.winograd.transform_output)(&job, out)
