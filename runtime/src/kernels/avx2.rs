@@ -486,20 +486,76 @@ impl Avx2 {
     }
 
     /// `acc += patches * weights` for values up to the threshold.
-    #[inline(always)]
-    fn narrow_block(self, acc: &mut [[__m256i; 2]; MR], patches: &PatchBlock, weights: &WeightBlock) {
-        for (acc, [a, b]) in acc.iter_mut().zip(patches) {
-            let (a, b) = (i32::from_le_bytes(*a), i32::from_le_bytes(*b));
-            for half in 0..2 {
-                let [v, w] = [weights[0][half].as_ptr(), weights[1][half].as_ptr()];
-                avx2!({
-                    let a = _mm256_maddubs_epi16(_mm256_set1_epi32(a), _mm256_loadu_si256(v.cast()));
-                    let b = _mm256_maddubs_epi16(_mm256_set1_epi32(b), _mm256_loadu_si256(w.cast()));
-                    let sums = _mm256_madd_epi16(_mm256_add_epi16(a, b), _mm256_set1_epi16(1));
-                    acc[half] = _mm256_add_epi32(acc[half], sums);
-                });
-            }
+    ///
+    /// In assembly, because the compiler keeps so many weights in registers that it has to spill accumulators.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn narrow_blocks(self, acc: &mut [[__m256i; 2]; MR], patches: &[PatchBlock], weights: &[WeightBlock]) {
+        macro_rules! pixel {
+            ($first:literal, $second:literal, $low:literal, $high:literal) => {
+                concat!(
+                    "vpbroadcastd {x0}, dword ptr [{p} + ",
+                    $first,
+                    "]\n",
+                    "vpbroadcastd {x1}, dword ptr [{p} + ",
+                    $second,
+                    "]\n",
+                    "vpmaddubsw {t0}, {x0}, {w0}\n",
+                    "vpmaddubsw {t1}, {x1}, {w1}\n",
+                    "vpmaddubsw {x0}, {x0}, ymmword ptr [{w} + 32]\n",
+                    "vpmaddubsw {x1}, {x1}, ymmword ptr [{w} + 96]\n",
+                    "vpaddw {t0}, {t0}, {t1}\n",
+                    "vpaddw {x0}, {x0}, {x1}\n",
+                    "vpmaddwd {t0}, {t0}, {ones}\n",
+                    "vpmaddwd {x0}, {x0}, {ones}\n",
+                    "vpaddd {",
+                    $low,
+                    "}, {",
+                    $low,
+                    "}, {t0}\n",
+                    "vpaddd {",
+                    $high,
+                    "}, {",
+                    $high,
+                    "}, {x0}\n",
+                )
+            };
         }
+        let count = patches.len().min(weights.len());
+        if count == 0 {
+            return;
+        }
+        let [[mut a0, mut a1], [mut b0, mut b1], [mut c0, mut c1], [mut d0, mut d1]] = *acc;
+        // SAFETY: an `Avx2` is at hand, so the CPU has the instructions; `p` and `w` stay inside the first `count`
+        // blocks of the slices, and `count` is not 0; nothing is written but the registers named.
+        unsafe {
+            core::arch::asm!(
+                "2:",
+                "vmovdqu {w0}, ymmword ptr [{w}]",
+                "vmovdqu {w1}, ymmword ptr [{w} + 64]",
+                pixel!("0", "4", "a0", "a1"),
+                pixel!("8", "12", "b0", "b1"),
+                pixel!("16", "20", "c0", "c1"),
+                pixel!("24", "28", "d0", "d1"),
+                "add {p}, 32",
+                "add {w}, 128",
+                "dec {n}",
+                "jnz 2b",
+                p = inout(reg) patches.as_ptr() => _,
+                w = inout(reg) weights.as_ptr() => _,
+                n = inout(reg) count => _,
+                ones = in(ymm_reg) _mm256_set1_epi16(1),
+                a0 = inout(ymm_reg) a0, a1 = inout(ymm_reg) a1,
+                b0 = inout(ymm_reg) b0, b1 = inout(ymm_reg) b1,
+                c0 = inout(ymm_reg) c0, c1 = inout(ymm_reg) c1,
+                d0 = inout(ymm_reg) d0, d1 = inout(ymm_reg) d1,
+                w0 = out(ymm_reg) _, w1 = out(ymm_reg) _,
+                x0 = out(ymm_reg) _, x1 = out(ymm_reg) _,
+                t0 = out(ymm_reg) _, t1 = out(ymm_reg) _,
+                options(nostack, readonly),
+            );
+        }
+        *acc = [[a0, a1], [b0, b1], [c0, c1], [d0, d1]];
     }
 
     /// The same for all values: even and odd ones apart, in 16 bits.
@@ -557,15 +613,11 @@ fn multiply_tile(
     let mut start = 0;
     for &block in wide {
         let block = block as usize;
-        for (patches, weights) in patches.get(start..block)?.iter().zip(weights.get(start..block)?) {
-            s.narrow_block(&mut acc, patches, weights);
-        }
+        avx2!(s.narrow_blocks(&mut acc, patches.get(start..block)?, weights.get(start..block)?));
         s.wide_block(&mut acc, patches.get(block)?, weights.get(block)?);
         start = block + 1;
     }
-    for (patches, weights) in patches.get(start..)?.iter().zip(weights.get(start..)?) {
-        s.narrow_block(&mut acc, patches, weights);
-    }
+    avx2!(s.narrow_blocks(&mut acc, patches.get(start..)?, weights.get(start..)?));
     Some(acc)
 }
 
