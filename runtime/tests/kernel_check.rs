@@ -232,6 +232,7 @@ fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
         channels: random.size(1, 2 * direct.nr + 1),
         runs: random.size(1, 7),
         run_len: random.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 21, 31, 32, 33, 48, 63, 64, 65, 192]),
+        pixels: random.size(0, 2) == 0,
     };
     let small = random.size(0, 2) == 0;
     // Patches may overlap, as those of neighbours do.
@@ -296,7 +297,7 @@ fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let row_len = (4 * tiles + 2) * inputs;
     let rows: Vec<i8> = (0..6 * row_len).map(|i| values.get(&mut random, i, -128)).collect();
     let weight_values = random.pick(&Values::ALL);
-    let shape = Shape { channels, runs: 3, run_len: 3 * inputs };
+    let shape = Shape { channels, runs: 3, run_len: 3 * inputs, pixels: false };
     let weights: Vec<i8> =
         (0..channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
     let outputs = Outputs::new(&mut random, values, [16 * tiles, 4], channels, shape.depth());

@@ -7,6 +7,8 @@
 //! holds four products. [`pack_weights`] computes, for every eight values of depth, the largest `u` for which no lane of any
 //! channel can leave 16 bits: the *threshold*. [`pack_patches`] compares, and lists the eights in which a patch of the
 //! tile goes beyond. Those few go the long way, through `vpmaddwd` on 16-bit operands, and nothing ever saturates.
+//!
+//! Pixels are as often large as small. The first layer is therefore laid out in 16 bits from the start.
 #![allow(unsafe_code, reason = "AVX2 intrinsics")]
 
 use core::arch::x86_64::*;
@@ -266,12 +268,18 @@ fn panel_len(shape: &Shape) -> usize {
 }
 
 fn weights_len(shape: &Shape) -> Option<usize> {
+    if shape.pixels {
+        return pixels_panel_len(shape).checked_mul(shape.channels.div_ceil(NR));
+    }
     panel_len(shape).checked_mul(shape.channels.div_ceil(NR))?.checked_add(thresholds_len(shape))
 }
 
 /// Thresholds, then for every 16 channels their parameters and `[eight][four][lane][value]`.
 fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
+    if shape.pixels {
+        return pack_pixel_weights(source, packed);
+    }
     let (thresholds, panels) = packed.split_at_mut_checked(thresholds_len(shape))?;
     let thresholds: &mut [u8] = bytemuck::cast_slice_mut(thresholds);
     thresholds.fill(u8::MAX);
@@ -337,6 +345,9 @@ fn threshold(block: &WeightBlock) -> u8 {
 
 /// Bytes of the list of wide eights: their number, then their indices.
 fn patches_len(shape: &Shape) -> Option<usize> {
+    if shape.pixels {
+        return pairs(shape).checked_mul(size_of::<PatchPair>())?.checked_next_multiple_of(64);
+    }
     let list = (blocks(shape) + 1) * size_of::<u32>();
     blocks(shape).checked_mul(size_of::<PatchBlock>())?.checked_add(list)?.checked_next_multiple_of(64)
 }
@@ -350,6 +361,9 @@ fn pack_patches_avx2(
     patches: &Patches<'_>,
     panels: &mut [i8],
 ) -> Option<()> {
+    if shape.pixels {
+        return pack_pixels(s, shape, patches, panels);
+    }
     let thresholds = bytemuck::cast_slice(weights.get(..blocks(shape) * KR)?).as_chunks::<KR>().0;
     let tiles = (0..patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact_mut(patches_len(shape)?)) {
@@ -584,6 +598,9 @@ impl Avx2 {
 fn conv_avx2(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let shape = &block.shape;
     let panel = block.target.first_channel / NR;
+    if shape.pixels {
+        return conv_pixels(s, block, panel, out);
+    }
     let panel =
         block.weights.get(thresholds_len(shape) + panel * panel_len(shape)..)?.get(..panel_len(shape))?;
     let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
@@ -619,6 +636,119 @@ fn multiply_tile(
     }
     avx2!(s.narrow_blocks(&mut acc, patches.get(start..)?, weights.get(start..)?));
     Some(acc)
+}
+
+/// Pixels in 16 bits: two values of depth of a tile's four pixels.
+type PatchPair = [[i16; 2]; MR];
+/// Weights in 16 bits: two values of depth of 16 channels.
+type PixelWeights = [i16; 2 * NR];
+
+/// Pairs of depth; every run is filled up with a zero weight.
+fn pairs(shape: &Shape) -> usize {
+    shape.runs * shape.run_len.div_ceil(2)
+}
+
+fn pixels_panel_len(shape: &Shape) -> usize {
+    size_of::<Parameters>() + pairs(shape) * size_of::<PixelWeights>()
+}
+
+/// For every 16 channels their parameters and `[pair][lane][value]`.
+fn pack_pixel_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+    let shape = &source.shape;
+    for (panel, packed) in packed.chunks_exact_mut(pixels_panel_len(shape)).enumerate() {
+        let (parameters, out) = packed.split_at_mut_checked(size_of::<Parameters>())?;
+        let first = panel * NR;
+        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, first, 0)?]));
+        let out: &mut [PixelWeights] = bytemuck::try_cast_slice_mut(out).ok()?;
+        out.fill([0; 2 * NR]);
+        for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+            let weights = source.weights.chunks_exact(shape.depth()).nth(channel).unwrap_or_default();
+            let runs =
+                weights.chunks_exact(shape.run_len).zip(out.chunks_exact_mut(shape.run_len.div_ceil(2)));
+            for (pair, out) in runs.flat_map(|(run, out)| run.chunks(2).zip(out)) {
+                let place = out.get_mut(2 * lane..)?;
+                place.iter_mut().zip(pair).for_each(|(out, weight)| *out = i16::from(*weight));
+            }
+        }
+    }
+    Some(())
+}
+
+/// A panel: for every pair of depth, four pixels' two values.
+#[inline(always)]
+fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
+    const STEP: usize = 16;
+    let run_pairs = shape.run_len.div_ceil(2);
+    let tiles = (0..patches.pixels).step_by(MR);
+    for (first, panel) in tiles.zip(panels.chunks_exact_mut(patches_len(shape)?)) {
+        let panel = panel.get_mut(..pairs(shape) * size_of::<PatchPair>())?;
+        let panel: &mut [PatchPair] = bytemuck::try_cast_slice_mut(panel).ok()?;
+        let mut starts = [0; MR];
+        for (pixel, start) in starts.iter_mut().enumerate() {
+            *start = patches.grid.place((first + pixel).min(patches.pixels - 1));
+        }
+        for (run, panel) in panel.chunks_exact_mut(run_pairs).enumerate() {
+            for (index, panel) in panel.chunks_mut(STEP / 2).enumerate() {
+                let mut values = [[0; STEP]; MR];
+                for (values, start) in values.iter_mut().zip(starts) {
+                    let source = patches.source.get(start + run * patches.run_stride + index * STEP..)?;
+                    match source.first_chunk() {
+                        Some(source) => *values = *source,
+                        None => values.get_mut(..source.len())?.copy_from_slice(source),
+                    }
+                }
+                let [a, b, c, d] = &values;
+                let pairs = s.transpose_pairs([s.widen(a), s.widen(b), s.widen(c), s.widen(d)]);
+                panel.iter_mut().zip(pairs).for_each(|(out, pair)| *out = pair);
+            }
+        }
+    }
+    Some(())
+}
+
+/// All pixels of a block of the first layer, for the 16 channels of a panel.
+#[inline(always)]
+fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> Option<()> {
+    let panel_len = pixels_panel_len(&block.shape);
+    let panel = block.weights.get(panel * panel_len..)?.get(..panel_len)?;
+    let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
+    let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
+    let weights: &[PixelWeights] = bytemuck::try_cast_slice(weights).ok()?;
+    let tiles = (0..block.patches.pixels).step_by(MR);
+    for (first, panel) in tiles.zip(block.panels.chunks_exact(patches_len(&block.shape)?)) {
+        let patches: &[PatchPair] =
+            bytemuck::try_cast_slice(panel.get(..weights.len() * size_of::<PatchPair>())?).ok()?;
+        let mut acc = [s.zero32(); MR];
+        for (patches, weights) in patches.iter().zip(weights) {
+            for (acc, pair) in acc.iter_mut().zip(patches) {
+                *acc = s.dot16(*acc, *pair, weights);
+            }
+        }
+        for (pixel, acc) in (first..block.patches.pixels).zip(acc) {
+            finish(s, acc, parameters, &block.target, pixel, out)?;
+        }
+    }
+    Some(())
+}
+
+impl Avx2 {
+    /// From sixteen int16 of each of four pixels to eight pairs of all four.
+    #[inline(always)]
+    fn transpose_pairs(self, [x0, x1, x2, x3]: [__m256i; MR]) -> [PatchPair; 8] {
+        let mut out = [[0i16; 16]; 4];
+        avx2!({
+            let (a, b) = (_mm256_unpacklo_epi32(x0, x1), _mm256_unpackhi_epi32(x0, x1));
+            let (c, d) = (_mm256_unpacklo_epi32(x2, x3), _mm256_unpackhi_epi32(x2, x3));
+            let (p0, p1) = (_mm256_unpacklo_epi64(a, c), _mm256_unpackhi_epi64(a, c));
+            let (p2, p3) = (_mm256_unpacklo_epi64(b, d), _mm256_unpackhi_epi64(b, d));
+            let [r0, r1, r2, r3] = &mut out;
+            _mm256_storeu_si256(r0.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x20>(p0, p1));
+            _mm256_storeu_si256(r1.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x20>(p2, p3));
+            _mm256_storeu_si256(r2.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x31>(p0, p1));
+            _mm256_storeu_si256(r3.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x31>(p2, p3));
+        });
+        bytemuck::cast(out)
+    }
 }
 
 #[inline(always)]

@@ -85,6 +85,9 @@ pub struct Shape {
     pub runs: usize,
     /// Kernel columns times input channels.
     pub run_len: usize,
+    /// Whether the activations are raw pixels, which use all of their range alike. Those of inner layers are mostly
+    /// small, and a table may use a layout that is faster then.
+    pub pixels: bool,
 }
 
 impl Shape {

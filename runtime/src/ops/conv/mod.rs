@@ -73,7 +73,8 @@ impl ConvPlan {
 /// The convolution as a matrix product.
 fn shape(conv: &Conv<'_>, input: &Tensor, output: &Tensor) -> Shape {
     let [kernel_rows, kernel_columns] = conv.window.kernel;
-    Shape { channels: output.c, runs: kernel_rows, run_len: kernel_columns * input.c }
+    let run_len = kernel_columns * input.c;
+    Shape { channels: output.c, runs: kernel_rows, run_len, pixels: input.index == 0 }
 }
 
 /// One convolution and what it reads. Any of its output rows can be computed at any time, by any thread.
