@@ -6,7 +6,7 @@ use core::ops::Range;
 use super::{ConvRun, rows};
 use crate::kernels::winograd::{
     BLOCK_CHANNELS, CHANNELS, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
-    WeightPair, Winograd, is_exact, panel_len,
+    WeightPair, Winograd, is_exact, panel_len, stride,
 };
 use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
@@ -70,8 +70,8 @@ impl WinogradPlan {
         Some([
             self.row_len.checked_mul(INPUT_TILE)?.checked_next_multiple_of(64)?,
             self.block_tiles().checked_mul(self.chunks)?.checked_mul(size_of::<InputChunk>())?,
-            POINTS * self.weight_chunks * (CHANNELS / 2) * size_of::<WeightPair>(),
-            self.product_tiles.checked_mul(POINTS * size_of::<Product>())?,
+            POINTS * stride(self.weight_chunks * CHANNELS / 2) * size_of::<WeightPair>(),
+            stride(self.product_tiles).checked_mul(POINTS * size_of::<Product>())?,
         ])
     }
 }
@@ -161,10 +161,10 @@ impl Block<'_> {
         let plan = self.plan;
         for first_tile in (0..self.tiles()).step_by(plan.product_tiles) {
             let tiles = plan.product_tiles.min((self.tiles() - first_tile).next_multiple_of(GROUP));
-            let products = scratch.products.get_mut(..POINTS * tiles)?;
+            let products = scratch.products.get_mut(..POINTS * stride(tiles))?;
             for first_chunk in (0..plan.chunks).step_by(plan.weight_chunks) {
                 let chunks = first_chunk..plan.chunks.min(first_chunk + plan.weight_chunks);
-                let weights = scratch.weights.get_mut(..POINTS * chunks.len() * CHANNELS / 2)?;
+                let weights = scratch.weights.get_mut(..POINTS * stride(chunks.len() * CHANNELS / 2))?;
                 if first_tile == 0 || plan.weight_chunks < plan.chunks {
                     (self.winograd.transform_weights)(panel, chunks.clone(), weights)?;
                 }
