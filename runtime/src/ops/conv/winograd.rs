@@ -3,7 +3,7 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, rows};
+use super::{ConvRun, Needs, rows};
 use crate::kernels::winograd::{
     BLOCK_CHANNELS, CHANNELS, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
     WeightPair, Winograd, is_exact, panel_len, stride,
@@ -45,8 +45,8 @@ impl WinogradPlan {
         fits && exact && 6 * tiles + 9 < output.h * output.w
     }
 
-    /// The plan, its bytes of scratch, and of packed weights.
-    pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, usize, usize)> {
+    /// The plan and what it needs.
+    pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, Needs)> {
         let (rows, columns) = (output.h.div_ceil(TILE), output.w.div_ceil(TILE));
         let chunks = input.c / CHANNELS;
         let row_bytes = columns.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
@@ -56,8 +56,14 @@ impl WinogradPlan {
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
         let row_len = (columns * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
         let plan = Self { columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
-        let scratch = plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?;
-        Some((plan, scratch, panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?))
+        let needs = Needs {
+            scratch_len: plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?,
+            packed_len: panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?,
+            rows: output.h,
+            row_len: output.w * output.c,
+            row_step: TILE,
+        };
+        Some((plan, needs))
     }
 
     fn block_tiles(&self) -> usize {
@@ -209,7 +215,7 @@ impl Block<'_> {
                 first_channel,
                 grid: Grid { start, width: TILE, row: output.w * output.c, column: output.c },
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.rows.start + row, column, Some(TILE)),
+                skip: self.run.skip((self.rows.start + row) * output.w + column, Some(TILE)),
             },
         };
         (self.winograd.transform_output)(&job, out)
