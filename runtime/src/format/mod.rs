@@ -56,24 +56,35 @@ impl Iterator for SelfTestPixels {
     }
 }
 
-/// Lookup table of the CRC: 16 KiB on hosts, where large files are read, 1 KiB without `std`.
-#[cfg(feature = "std")]
-type CrcTable = crc::Table<16>;
-#[cfg(not(feature = "std"))]
-type CrcTable = crc::Table<1>;
-
-/// CRC-32 as in zip and Ethernet.
-static CRC: crc::Crc<u32, CrcTable> = crc::Crc::<u32, CrcTable>::new(&crc::CRC_32_ISO_HDLC);
-
-/// CRC-32 (ISO-HDLC) of `bytes`: the checksum of the file and the hash of a layer's output.
+/// CRC-32 (ISO-HDLC, as in zip and Ethernet) of `bytes`: the checksum of the file and the hash of a layer's output.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    CRC.checksum(bytes)
+    checksum::of(core::iter::once(bytes))
 }
 
 /// A CRC-32 over bytes that come in pieces.
 pub(crate) fn crc32_of_pieces(pieces: impl Iterator<Item = [u8; 4]>) -> u32 {
-    let mut digest = CRC.digest();
-    pieces.for_each(|piece| digest.update(&piece));
-    digest.finalize()
+    checksum::of(pieces)
+}
+
+/// On hosts, where files are large: carry-less multiplication.
+#[cfg(feature = "std")]
+mod checksum {
+    pub(super) fn of(pieces: impl Iterator<Item = impl AsRef<[u8]>>) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        pieces.for_each(|piece| hasher.update(piece.as_ref()));
+        hasher.finalize()
+    }
+}
+
+/// On microcontrollers: a table of 1 KiB.
+#[cfg(not(feature = "std"))]
+mod checksum {
+    static CRC: crc::Crc<u32, crc::Table<1>> = crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
+
+    pub(super) fn of(pieces: impl Iterator<Item = impl AsRef<[u8]>>) -> u32 {
+        let mut digest = CRC.digest();
+        pieces.for_each(|piece| digest.update(piece.as_ref()));
+        digest.finalize()
+    }
 }

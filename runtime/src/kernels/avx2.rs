@@ -40,7 +40,7 @@ static KERNELS: Kernels = Kernels {
         conv,
     },
     winograd: Some(Winograd {
-        pack_weights: winograd::steps::pack_weights::<Avx2>,
+        pack_weights: pack_winograd_weights,
         transform_input,
         transform_weights,
         multiply,
@@ -75,6 +75,8 @@ macro_rules! entry {
     };
 }
 
+entry!(fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack_weights_avx2);
+entry!(fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, winograd::steps::pack_weights);
 entry!(fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, pack_patches_avx2);
 entry!(fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
 entry!(fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
@@ -285,55 +287,54 @@ fn weights_len(shape: &Shape) -> Option<usize> {
 }
 
 /// Thresholds, then for every 16 channels their parameters and `[eight][four][lane][value]`.
-fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+#[inline(always)]
+fn pack_weights_avx2(s: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
     if shape.pixels {
-        return pack_pixel_weights(source, packed);
+        return pack_pixel_weights(s, source, packed);
     }
     let (thresholds, panels) = packed.split_at_mut_checked(thresholds_len(shape))?;
     let thresholds: &mut [u8] = bytemuck::cast_slice_mut(thresholds);
     thresholds.fill(u8::MAX);
     for (panel, packed) in panels.chunks_exact_mut(panel_len(shape)).enumerate() {
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
-        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(
-            source,
-            panel * NR,
-            -128,
-        )?]));
+        let first = panel * NR;
+        parameters
+            .copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, first, -128)?]));
         let blocks: &mut [WeightBlock] = bytemuck::cast_slice_mut(blocks);
-        for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| panel * NR + channel).enumerate() {
+        blocks.fill([[[0; 32]; 2]; 2]);
+        for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
             pack_channel(source, channel, lane, blocks)?;
         }
         for (block, thresholds) in blocks.iter().zip(thresholds.as_chunks_mut::<KR>().0) {
-            let threshold = threshold(block).min(thresholds[0]);
-            thresholds.fill(threshold);
+            let lowest = threshold(block).min(thresholds[0]);
+            thresholds.fill(lowest);
         }
     }
     Some(())
 }
 
-/// Puts the weights of one output channel into its lane; zeros where there is no such channel.
+/// Puts the weights of one output channel, if there is such a channel, into its lane.
+#[inline(always)]
 fn pack_channel(
     source: &LayerWeights<'_>,
     channel: usize,
     lane: usize,
     blocks: &mut [WeightBlock],
 ) -> Option<()> {
-    let shape = &source.shape;
-    let weights = match channel {
-        channel if channel < shape.channels => {
-            source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?
+    let Shape { runs, run_len, .. } = source.shape;
+    let weights = source.weights.chunks_exact(runs * run_len).nth(channel).unwrap_or_default();
+    let (half, place) = (lane / 8, lane % 8);
+    let runs = weights.chunks_exact(run_len).zip(blocks.chunks_exact_mut(run_len.div_ceil(KR)));
+    for (run, blocks) in runs {
+        let (fours, tail) = run.as_chunks::<4>();
+        let mut places = blocks.as_flattened_mut().iter_mut();
+        for (four, place_of_four) in fours.iter().zip(&mut places) {
+            *place_of_four.get_mut(half)?.as_chunks_mut().0.get_mut(place)? = *four;
         }
-        _ => &[],
-    };
-    let (half, place) = (lane / 8, lane % 8 * 4);
-    for block in blocks.iter_mut().flatten() {
-        block.get_mut(half)?.get_mut(place..place + 4)?.fill(0);
-    }
-    let run_blocks = shape.run_len.div_ceil(KR);
-    for (run, blocks) in weights.chunks_exact(shape.run_len).zip(blocks.chunks_exact_mut(run_blocks)) {
-        for (weights, four) in run.chunks(KR / 2).zip(blocks.iter_mut().flatten()) {
-            four.get_mut(half)?.get_mut(place..)?.get_mut(..weights.len())?.copy_from_slice(weights);
+        if let Some(last) = places.next() {
+            let last: &mut [i8; 4] = last.get_mut(half)?.as_chunks_mut().0.get_mut(place)?;
+            last.iter_mut().zip(tail).for_each(|(place, weight)| *place = *weight);
         }
     }
     Some(())
@@ -341,16 +342,17 @@ fn pack_channel(
 
 /// The largest `u` for which no 16-bit lane leaves its range: `u` times the sum of its positive weights, or of its
 /// negative ones.
+#[inline(always)]
 fn threshold(block: &WeightBlock) -> u8 {
     let [a, b] = block.each_ref().map(|four| four.as_flattened().as_chunks::<2>().0);
-    let limit = |a: &[i8; 2], b: &[i8; 2]| {
-        let weights = || [a[0], a[1], b[0], b[1]].map(i32::from).into_iter();
-        let positive: i32 = weights().filter(|&w| w > 0).sum();
-        let negative: i32 = weights().filter(|&w| w < 0).sum();
-        let limit = (i32::from(i16::MAX) / positive.max(1)).min(i32::from(i16::MIN) / negative.min(-1));
-        u8::try_from(limit).unwrap_or(u8::MAX)
-    };
-    a.iter().zip(b).map(|(a, b)| limit(a, b)).min().unwrap_or(u8::MAX)
+    let (mut positive, mut negative) = (1i16, 1i16);
+    for ([a0, a1], [b0, b1]) in a.iter().zip(b) {
+        let lane = [*a0, *a1, *b0, *b1].map(i16::from);
+        positive = positive.max(lane[0].max(0) + lane[1].max(0) + lane[2].max(0) + lane[3].max(0));
+        negative = negative.max(-(lane[0].min(0) + lane[1].min(0) + lane[2].min(0) + lane[3].min(0)));
+    }
+    let limit = (i32::from(i16::MAX) / i32::from(positive)).min(-i32::from(i16::MIN) / i32::from(negative));
+    u8::try_from(limit).unwrap_or(u8::MAX)
 }
 
 /// Bytes of the list of wide eights: their number, then their indices.
@@ -747,7 +749,8 @@ fn pixels_panel_len(shape: &Shape) -> usize {
 }
 
 /// For every 16 channels their parameters and `[pair][lane][value]`.
-fn pack_pixel_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+#[inline(always)]
+fn pack_pixel_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
     for (panel, packed) in packed.chunks_exact_mut(pixels_panel_len(shape)).enumerate() {
         let (parameters, out) = packed.split_at_mut_checked(size_of::<Parameters>())?;

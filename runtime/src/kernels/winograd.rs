@@ -149,7 +149,9 @@ pub(super) mod steps {
     use super::*;
 
     /// See [`Winograd::pack_weights`].
+    #[inline(always)]
     pub(in crate::kernels) fn pack_weights<S: Simd>(
+        _: S,
         source: &LayerWeights<'_>,
         packed: &mut [i8],
     ) -> Option<()> {
@@ -159,25 +161,29 @@ pub(super) mod steps {
             let first = panel * LANES;
             parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<S>(source, first, 0)?]));
             let pairs: &mut [PackedPair] = bytemuck::cast_slice_mut(pairs);
+            pairs.fill([[[0; LANES]; 2]; 9]);
             for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-                let depth = source.shape.depth();
-                let weights = source.weights.get(channel * depth..).and_then(|weights| weights.get(..depth));
-                pack_channel(weights.unwrap_or_default(), input_channels, lane, pairs);
+                let weights = source.weights.chunks_exact(source.shape.depth()).nth(channel);
+                pack_channel(weights.unwrap_or_default(), input_channels, lane, pairs)?;
             }
         }
         Some(())
     }
 
-    /// Puts the weights of one output channel, `[tap][input channel]`, into its lane; zeros where it has none.
-    fn pack_channel(weights: &[i8], input_channels: usize, lane: usize, pairs: &mut [PackedPair]) {
-        for (pair, taps) in pairs.iter_mut().enumerate() {
-            for (tap, vector) in taps.iter_mut().enumerate() {
-                let place = vector.as_flattened_mut().get_mut(2 * lane..2 * lane + 2).unwrap_or_default();
-                for (input, place) in place.iter_mut().enumerate() {
-                    *place = weights.get(tap * input_channels + 2 * pair + input).copied().unwrap_or(0);
-                }
+    /// Puts the weights of one output channel, `[tap][input channel]`, into its lane.
+    #[inline(always)]
+    fn pack_channel(
+        weights: &[i8],
+        input_channels: usize,
+        lane: usize,
+        pairs: &mut [PackedPair],
+    ) -> Option<()> {
+        for (tap, weights) in weights.chunks_exact(input_channels).enumerate() {
+            for (weights, taps) in weights.as_chunks::<2>().0.iter().zip(&mut *pairs) {
+                *taps.get_mut(tap)?.as_flattened_mut().as_chunks_mut().0.get_mut(lane)? = *weights;
             }
         }
+        Some(())
     }
 
     /// See [`Winograd::transform_input`].
