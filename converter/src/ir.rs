@@ -7,7 +7,7 @@ use crate::onnx::{ImportError, OnnxModel, Origin, Unsupported, lower};
 /// What a node computes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Op {
-    /// Convolution and bias; no shortcut and no activation yet.
+    /// Convolution and bias; no shortcut, no activation and no pooling yet.
     Conv(Conv),
     /// `x * scale[c] + shift[c]` per channel: a batch norm, or a bias that is a node of its own.
     Affine {

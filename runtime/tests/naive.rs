@@ -58,6 +58,42 @@ fn convolution_shapes() {
     }
 }
 
+/// Poolings that are part of a convolution, of every small geometry, and on their own behind the same convolution:
+/// the same values.
+#[test]
+fn convolutions_with_a_pooling() {
+    let mut random = Random::new(3);
+    for case in 0..200 {
+        let size = [random.size(1, 12), random.size(1, 12), random.pick(&[1, 3])];
+        let window = random.pick(&[
+            WindowSpec::POINT,
+            WindowSpec::SAME3,
+            WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 1, 1] },
+            WindowSpec { kernel: [7, 7], stride: [2, 2], pads: [3, 3, 3, 3] },
+            WindowSpec { kernel: [1, 1], stride: [2, 1], pads: [0; 4] },
+        ]);
+        let map = window.out_size(u16::try_from(size[0]).unwrap(), u16::try_from(size[1]).unwrap());
+        let pool = WindowSpec::random_pool(&mut random, map);
+        let (channels, values) = (random.size(1, 19), random.pick(&Values::ALL));
+        let what = format!("case {case}: {size:?} -> {channels}, {window:?}, {pool:?}, {values:?} weights");
+        let build = |add: &dyn Fn(&mut Builder) -> usize| {
+            let mut b = Builder::new(size, values, case);
+            let pooled = add(&mut b);
+            b.average_pool(pooled);
+            b.dense(pooled, 3);
+            b.finish()
+        };
+        let fused = build(&|b| b.conv_pool(0, channels, window, pool));
+        check(&fused, &what);
+        let apart = build(&|b| {
+            let map = b.conv(0, channels, window, None);
+            b.max_pool(map, pool)
+        });
+        check(&apart, &what);
+        assert_eq!(fused.self_test_hashes, apart.self_test_hashes[1..], "{what}");
+    }
+}
+
 #[test]
 fn shortcuts_of_1x1_convolutions() {
     let mut random = Random::new(2);

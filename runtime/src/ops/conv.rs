@@ -1,7 +1,8 @@
-//! Convolution: rows of padded input, tiles of output.
+//! Convolution: rows of padded input, tiles of output; rows of the map before a pooling.
 
 use crate::kernels::{ConvTile, Epilogue, Kernels, SkipTile};
-use crate::model::{Conv, Layer, Pad, Skip, Tensor};
+use crate::model::{Conv, Layer, Pad, Pool, Skip, Tensor};
+use crate::ops::pool;
 
 /// Most kernel rows, see [`crate::format::MAX_KERNEL`].
 const MAX_RUNS: usize = crate::format::MAX_KERNEL as usize;
@@ -13,9 +14,12 @@ pub(crate) struct ConvPlan {
     pub(crate) scratch_len: usize,
     /// Bytes of packed weights.
     pub(crate) packed_len: usize,
-    /// Output rows; a 1x1 convolution takes the whole map as one row.
+    /// Bytes of scratch that hold padded rows; 0 when runs point straight into the input. Those behind them hold rows of
+    /// the map before a pooling.
+    padded_len: usize,
+    /// Rows that are convolved; a 1x1 convolution takes the whole map as one row.
     rows: usize,
-    /// Output pixels in a row.
+    /// Pixels in such a row.
     pixels: usize,
     /// Values of one run: kernel columns times input channels.
     run_len: usize,
@@ -23,8 +27,6 @@ pub(crate) struct ConvPlan {
     pixel_stride: usize,
     /// Values of one row of the source that the runs point into.
     row_len: usize,
-    /// Whether rows are padded into scratch first; otherwise runs point straight into the input.
-    padded: bool,
 }
 
 impl ConvPlan {
@@ -35,18 +37,29 @@ impl ConvPlan {
         let padded = conv.window.pads != [0; 4];
         let one_row = conv.window.kernel == [1, 1]
             && conv.window.stride == [1, 1]
-            && conv.skip.is_none_or(|skip| skip.stride == 1);
+            && conv.skip.is_none_or(|skip| skip.stride == 1)
+            && conv.pool.is_none();
+        let [rows, pixels] = match conv.pool {
+            Some(Pool { rows, columns, .. }) => [rows, columns],
+            None if one_row => [1, output.h * output.w],
+            None => [output.h, output.w],
+        };
         let run_len = kernel_columns * input.c;
         let row_len = (left + input.w + right).checked_mul(input.c)?;
+        let padded_len = if padded { kernel_rows.checked_mul(row_len)? } else { 0 };
+        let pool_len = match conv.pool {
+            Some(pool) => pixels.checked_mul(output.c)?.checked_mul(pool.window.kernel[0])?,
+            None => 0,
+        };
         Some(Self {
-            scratch_len: if padded { kernel_rows.checked_mul(row_len)? } else { 0 },
+            scratch_len: padded_len.checked_add(pool_len)?,
             packed_len: kernels.packed_len(output.c, kernel_rows, run_len)?,
-            rows: if one_row { 1 } else { output.h },
-            pixels: if one_row { output.h * output.w } else { output.w },
+            padded_len,
+            rows,
+            pixels,
             run_len,
             pixel_stride: conv.window.stride[1] * input.c,
             row_len,
-            padded,
         })
     }
 }
@@ -72,23 +85,74 @@ pub(crate) fn run(
     buffers: ConvBuffers<'_>,
 ) -> Option<()> {
     let ConvBuffers { input, skip, output, scratch, weights } = buffers;
-    let mut padded = PaddedRows { ring: scratch, next: 0 };
-    for (row, out) in output.chunks_exact_mut(plan.pixels * layer.output.c).enumerate().take(plan.rows) {
+    let (padding, map) = scratch.split_at_mut_checked(plan.padded_len)?;
+    let padded = PaddedRows { ring: padding, next: 0 };
+    let rows = Rows { layer, conv, plan, kernels, input, skip, weights, padded };
+    match &conv.pool {
+        Some(pool) => run_pooled(rows, pool, map, output),
+        None => run_plain(rows, output),
+    }
+}
+
+/// Every row goes to the output.
+fn run_plain(mut rows: Rows<'_>, output: &mut [i8]) -> Option<()> {
+    let plan = rows.plan;
+    let row_len = plan.pixels * rows.layer.output.c;
+    output
+        .chunks_exact_mut(row_len)
+        .take(plan.rows)
+        .enumerate()
+        .try_for_each(|(index, out)| rows.run(index, out))
+}
+
+/// The rows that a row of pooling windows sees go to a ring, row `i` to slot `i % pool kernel rows`, and their maximum
+/// goes to the output. Rows that no window sees are not computed.
+fn run_pooled(mut rows: Rows<'_>, pool: &Pool, ring: &mut [i8], output: &mut [i8]) -> Option<()> {
+    let Rows { plan, kernels, layer, .. } = rows;
+    let row_len = plan.pixels * layer.output.c;
+    let slots = pool.window.kernel[0];
+    let slot = |row: usize| row % slots * row_len..(row % slots + 1) * row_len;
+    let mut next = 0;
+    for (index, out) in output.chunks_exact_mut(layer.output.w * layer.output.c).enumerate() {
+        let seen = pool::window_rows(&pool.window, index, plan.rows);
+        for row in seen.start.max(next)..seen.end {
+            rows.run(row, ring.get_mut(slot(row))?)?;
+        }
+        next = seen.end;
+        let seen = seen.map(|row| ring.get(slot(row)));
+        pool::max_row(kernels, &pool.window, layer.output.c, seen, out)?;
+    }
+    Some(())
+}
+
+/// Computes the rows of a convolution's map, in rising order.
+struct Rows<'a> {
+    layer: &'a Layer<'a>,
+    conv: &'a Conv<'a>,
+    plan: &'a ConvPlan,
+    kernels: &'a Kernels,
+    input: &'a [i8],
+    skip: Option<&'a [i8]>,
+    weights: &'a [i8],
+    padded: PaddedRows<'a>,
+}
+
+impl Rows<'_> {
+    fn run(&mut self, index: usize, out: &mut [i8]) -> Option<()> {
+        let Self { layer, conv, plan, kernels, input, skip, weights, .. } = *self;
         let mut runs = [0; MAX_RUNS];
         let runs = runs.get_mut(..conv.window.kernel[0])?;
-        let source = if plan.padded {
-            padded.advance(layer, conv, plan, row, input, runs)?;
-            &*padded.ring
+        let source = if plan.padded_len > 0 {
+            self.padded.advance(layer, conv, plan, index, input, runs)?;
+            &*self.padded.ring
         } else {
-            let first_row = row * conv.window.stride[0];
+            let first_row = index * conv.window.stride[0];
             runs.iter_mut().enumerate().for_each(|(index, run)| *run = (first_row + index) * plan.row_len);
             input
         };
-        let row =
-            Row { layer, conv, plan, kernels, source, runs, skip: skip_row(conv, plan, row, skip)?, weights };
-        row.run(out)?;
+        let skip = skip_row(conv, plan, index, skip)?;
+        Row { layer, conv, plan, kernels, source, runs, skip, weights }.run(out)
     }
-    Some(())
 }
 
 /// The shortcut of one output row; see [`SkipTile`].
