@@ -109,6 +109,7 @@ pub struct Dense {
 
 /// What a layer computes.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a network has some dozens of them, most of them convolutions")]
 pub enum Op {
     /// Convolution, shortcut, activation, max pooling.
     Conv(Conv),

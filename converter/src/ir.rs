@@ -6,6 +6,7 @@ use crate::onnx::{ImportError, OnnxModel, Origin, Unsupported, lower};
 
 /// What a node computes.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a network has some dozens of them, most of them convolutions")]
 pub enum Op {
     /// Convolution and bias; no shortcut, no activation and no pooling yet.
     Conv(Conv),
