@@ -240,7 +240,7 @@ fn first_layer_warning(folded: &Folded, calibration: &Calibration) -> Option<Str
     let Op::Conv(conv) = &first.op else { return None };
     let (low, high) = calibration.observers()[0].extremes()?;
     let reach = f64::from(high.max(-low)) * largest_weight_sum(conv);
-    let (answer_low, answer_high) = calibration.observers()[first.output.0].extremes()?;
+    let (answer_low, answer_high) = calibration.rounded(first.output).extremes()?;
     let answer = answer_high.max(-answer_low);
     let what = if answer > LARGEST_FIRST_ANSWER {
         format!("the first layer's output reaches {answer:.0}, as if its input were far too large")

@@ -1,7 +1,8 @@
 //! From the quantized and planned network to the bytes of a model file, self-test hashes included.
 
-use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord};
+use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord, WindowRecord};
 use resi8::format::write::Content;
+use resi8::model::Window;
 use resi8::{
     AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, Plan, Preprocess, RunError, Session,
 };
@@ -142,12 +143,17 @@ fn layer_record(layer: &QuantizedLayer, weights: usize, channels: usize) -> Resu
         high: 127,
         weights: fit(weights, "the size of all weights")?,
         channels: fit(channels, "the number of all channels")?,
+        weight_sum: weight_sum(layer),
         ..LayerRecord::default()
     };
     match &layer.op {
-        QuantizedOp::Conv { kernel, stride, pads, skip, clamp } => {
+        QuantizedOp::Conv { window, skip, clamp, pool } => {
             record.op = LayerRecord::CONV;
-            set_window(&mut record, &layer.name, *kernel, *stride, *pads)?;
+            record.window = window_record(&layer.name, window)?;
+            record.pool = match pool {
+                Some(pool) => window_record(&layer.name, pool)?,
+                None => WindowRecord::NONE,
+            };
             [record.low, record.high] = *clamp;
             if let Some((skip, shift)) = skip {
                 record.skip = fit(skip.tensor.0, "a tensor's number")?;
@@ -156,9 +162,9 @@ fn layer_record(layer: &QuantizedLayer, weights: usize, channels: usize) -> Resu
                 record.skip_shift = *shift;
             }
         }
-        QuantizedOp::MaxPool { kernel, stride, pads } => {
+        QuantizedOp::MaxPool(window) => {
             record.op = LayerRecord::MAX_POOL;
-            set_window(&mut record, &layer.name, *kernel, *stride, *pads)?;
+            record.window = window_record(&layer.name, window)?;
         }
         QuantizedOp::AveragePool { acc_shift } => {
             (record.op, record.acc_shift) = (LayerRecord::AVERAGE_POOL, *acc_shift);
@@ -170,23 +176,25 @@ fn layer_record(layer: &QuantizedLayer, weights: usize, channels: usize) -> Resu
     Ok(record)
 }
 
-fn set_window(
-    record: &mut LayerRecord,
-    layer: &str,
-    kernel: [usize; 2],
-    stride: [usize; 2],
-    pads: [usize; 4],
-) -> Result<(), EmitError> {
-    for (field, value) in record.kernel.iter_mut().zip(kernel) {
+/// The sum of the weights' magnitudes of the output channel where that is largest.
+fn weight_sum(layer: &QuantizedLayer) -> u32 {
+    let fan_in = layer.weights.len().checked_div(layer.channels.len()).unwrap_or_default().max(1);
+    let sum = |weights: &[i8]| weights.iter().map(|weight| u32::from(weight.unsigned_abs())).sum();
+    layer.weights.chunks(fan_in).map(sum).max().unwrap_or_default()
+}
+
+fn window_record(layer: &str, window: &Window) -> Result<WindowRecord, EmitError> {
+    let mut record = WindowRecord::NONE;
+    for (field, value) in record.kernel.iter_mut().zip(window.kernel) {
         *field = fit(value, &format!("the kernel of layer `{layer}`"))?;
     }
-    for (field, value) in record.stride.iter_mut().zip(stride) {
+    for (field, value) in record.stride.iter_mut().zip(window.stride) {
         *field = fit(value, &format!("the stride of layer `{layer}`"))?;
     }
-    for (field, value) in record.pads.iter_mut().zip(pads) {
+    for (field, value) in record.pads.iter_mut().zip(window.pads) {
         *field = fit(value, &format!("the padding of layer `{layer}`"))?;
     }
-    Ok(())
+    Ok(record)
 }
 
 fn channel_record(channel: &QuantizedChannel) -> ChannelRecord {

@@ -1,7 +1,7 @@
 //! Folding: batch norms into convolutions, activations into clamps, residual additions into the epilogue of one of the
-//! two branches. All in f64.
+//! two branches, max poolings into the convolution before them. All in f64.
 
-use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
+use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Pool, Shape, Skip, Tensor, TensorId};
 use crate::ir::{self, Ir, bounds, clamp};
 use crate::onnx::{ImportError, Origin, Unsupported, check_pool_pads};
 
@@ -331,8 +331,39 @@ impl Fold {
             self.unsupported.sort_by_key(|u| u.node.position);
             return Err(ImportError::Unsupported(self.unsupported));
         }
+        fuse_pools(&mut self.folded, &mut self.order);
         Ok(in_order(self.folded, &self.order))
     }
+}
+
+/// Makes a max pooling part of the convolution in front of it, whose map then never exists as a whole, unless
+/// something else reads that map or a shortcut joins in it. The pooling's layer and the map's tensor stay behind,
+/// unused, until [`in_order`] leaves them out.
+fn fuse_pools(folded: &mut Folded, order: &mut Vec<usize>) {
+    for index in 0..folded.layers.len() {
+        let Layer { op: Op::MaxPool { kernel, stride, pads }, input, output, .. } = folded.layers[index]
+        else {
+            continue;
+        };
+        let readers = folded.layers.iter().map(|layer| reads(layer, input)).sum::<usize>();
+        let map = folded.tensors[input.0].clone();
+        let writer = input.0.checked_sub(1).map(|writer| &mut folded.layers[writer]);
+        let Some(Layer { op: Op::Conv(conv), output: written, .. }) = writer else { continue };
+        if readers == 1 && conv.skip.is_none() {
+            conv.pool = Some(Pool { kernel, stride, pads, map });
+            *written = output;
+            order.retain(|&layer| layer != index);
+        }
+    }
+}
+
+/// How often a layer reads a tensor.
+fn reads(layer: &Layer, tensor: TensorId) -> usize {
+    let skip = match &layer.op {
+        Op::Conv(Conv { skip: Some(skip), .. }) => skip.tensor == tensor,
+        _ => false,
+    };
+    usize::from(layer.input == tensor) + usize::from(skip)
 }
 
 /// The layers in execution order, tensors renumbered so that layer `i` writes tensor `i + 1`.

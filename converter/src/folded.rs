@@ -1,5 +1,6 @@
 //! The folded float network: what is left of an ONNX graph once batch norms are inside the convolutions, activations
-//! are clamps and residual additions are the epilogue of a convolution. One layer here is one layer of the int8 model.
+//! are clamps, residual additions are the epilogue of a convolution and a max pooling right behind a convolution is part
+//! of it. One layer here is one layer of the int8 model.
 
 /// Height, width and channels of one feature map (batch 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,20 @@ pub struct Skip {
     pub channel_offset: usize,
 }
 
+/// A max pooling of what a convolution computes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pool {
+    /// Window rows and columns.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [usize; 2],
+    /// Padding, which never wins: top, left, bottom, right.
+    pub pads: [usize; 4],
+    /// The convolution's map. The int8 model never holds all of it, so it is no tensor of the folded network, but the
+    /// float network has it: it tells the range that the int8 map needs.
+    pub map: Tensor,
+}
+
 /// A convolution in float, batch norm already inside.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
@@ -77,8 +92,10 @@ pub struct Conv {
     pub bias: Vec<f64>,
     /// Shortcut added before the activation.
     pub skip: Option<Skip>,
-    /// Applied last.
+    /// Applied to the sum.
     pub activation: Activation,
+    /// Applied last; never together with a shortcut.
+    pub pool: Option<Pool>,
 }
 
 /// A fully connected layer: the classifier.
@@ -92,8 +109,9 @@ pub struct Dense {
 
 /// What a layer computes.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a network has some dozens of them, most of them convolutions")]
 pub enum Op {
-    /// Convolution, shortcut, activation.
+    /// Convolution, shortcut, activation, max pooling.
     Conv(Conv),
     /// Maximum over a window; padding never wins.
     MaxPool {
@@ -132,4 +150,19 @@ pub struct Folded {
     pub tensors: Vec<Tensor>,
     /// All layers.
     pub layers: Vec<Layer>,
+}
+
+impl Folded {
+    /// The maps before the poolings that are part of a convolution, each with the tensor that it becomes.
+    pub fn maps_before_pools(&self) -> impl Iterator<Item = (TensorId, &Tensor)> {
+        self.layers.iter().filter_map(|layer| match &layer.op {
+            Op::Conv(Conv { pool: Some(pool), .. }) => Some((layer.output, &pool.map)),
+            _ => None,
+        })
+    }
+
+    /// All tensors, then [all maps before poolings](Self::maps_before_pools): what the float network exposes.
+    pub fn feature_maps(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().chain(self.maps_before_pools().map(|(_, map)| map))
+    }
 }

@@ -6,8 +6,9 @@ use crate::onnx::{ImportError, OnnxModel, Origin, Unsupported, lower};
 
 /// What a node computes.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a network has some dozens of them, most of them convolutions")]
 pub enum Op {
-    /// Convolution and bias; no shortcut and no activation yet.
+    /// Convolution and bias; no shortcut, no activation and no pooling yet.
     Conv(Conv),
     /// `x * scale[c] + shift[c]` per channel: a batch norm, or a bias that is a node of its own.
     Affine {

@@ -174,17 +174,19 @@ pub fn measure(
     Ok(total)
 }
 
-/// Compares one run with the float tensors: the logits alone, or one per tensor of the model; then, last, the graph's
-/// own output, which may be a softmax and is not looked at.
+/// Compares one run with the float tensors: the logits alone, or one per tensor of the model and whatever follows them;
+/// then, last, the graph's own output, which may be a softmax and is not looked at.
 fn measure_one(
     session: &mut Session<'_, '_>,
     expected: &[Vec<f32>],
     label: Option<u32>,
 ) -> Result<Measurement> {
-    let [tensors @ .., float_logits, _] = expected else {
-        anyhow::bail!("the float network exposes no logits")
+    let layers = session.plan().model().layer_count();
+    let outputs = match expected {
+        [_, _] => &[][..],
+        all => all.get(1..=layers).context("the float network exposes no logits")?,
     };
-    let outputs = if tensors.is_empty() { &[][..] } else { &expected[1..] };
+    let float_logits = outputs.last().unwrap_or(&expected[0]);
     let mut compare = Compare { expected: outputs, errors: Vec::new() };
     let scale = session.logits_scale();
     let logits = session.run_observed(&mut compare)?;

@@ -5,10 +5,11 @@
 
 use resi8::Preprocess;
 use resi8::arith::{ACCUMULATOR_LIMIT, MAX_SKIP_SHIFT, Multiplier};
+use resi8::model::Window;
 use thiserror::Error;
 
 use crate::calibrate::QuantParams;
-use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, TensorId};
+use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Pool, Shape, Skip, TensorId};
 
 /// Why a network cannot be quantized.
 #[derive(Debug, Error)]
@@ -62,26 +63,17 @@ pub struct QuantizedChannel {
 pub enum QuantizedOp {
     /// Convolution and all that is fused into it.
     Conv {
-        /// Kernel rows and columns.
-        kernel: [usize; 2],
-        /// Vertical and horizontal stride.
-        stride: [usize; 2],
-        /// Padding: top, left, bottom, right.
-        pads: [usize; 4],
+        /// Kernel, stride, padding.
+        window: Window,
         /// Shortcut and its fraction bits.
         skip: Option<(Skip, u8)>,
         /// Smallest and largest output.
         clamp: [i8; 2],
+        /// Max pooling of the result.
+        pool: Option<Window>,
     },
     /// Maximum over a window.
-    MaxPool {
-        /// Window rows and columns.
-        kernel: [usize; 2],
-        /// Vertical and horizontal stride.
-        stride: [usize; 2],
-        /// Padding: top, left, bottom, right.
-        pads: [usize; 4],
-    },
+    MaxPool(Window),
     /// Mean over the map.
     AveragePool {
         /// Left shift of the sum before its requantization.
@@ -194,7 +186,7 @@ fn quantize_layer(
             let QuantizedTensor { scale, zero_point, .. } = tensors[layer.input.0];
             let output = &mut tensors[layer.output.0];
             (output.scale, output.zero_point) = (scale, zero_point);
-            Ok(finish(layer, QuantizedOp::MaxPool { kernel, stride, pads }, vec![], vec![]))
+            Ok(finish(layer, QuantizedOp::MaxPool(Window { kernel, stride, pads }), vec![], vec![]))
         }
     }
 }
@@ -289,11 +281,10 @@ fn quantize_conv(
         channels.push(channel);
     }
     let op = QuantizedOp::Conv {
-        kernel: conv.kernel,
-        stride: conv.stride,
-        pads: conv.pads,
+        window: Window { kernel: conv.kernel, stride: conv.stride, pads: conv.pads },
         skip: conv.skip.map(|skip| (skip, scales.skip_shift)),
         clamp: clamp(conv.activation, &tensors[layer.output.0]),
+        pool: conv.pool.as_ref().map(|&Pool { kernel, stride, pads, .. }| Window { kernel, stride, pads }),
     };
     Ok(finish(layer, op, weights, channels))
 }

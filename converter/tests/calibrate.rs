@@ -7,7 +7,7 @@ use resi8_converter::calibrate::{
     CalibrateError, Calibration, MIN_SPAN, Observer, RangeMethod, calibrate, quant_params,
 };
 use resi8_converter::float::{FloatModel, folded_to_onnx};
-use resi8_converter::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Tensor, TensorId};
+use resi8_converter::folded::{Activation, Conv, Dense, Folded, Layer, Op, Pool, Shape, Tensor, TensorId};
 
 const METHODS: [RangeMethod; 3] = [RangeMethod::MinMax, RangeMethod::Percentile(99.9), RangeMethod::Mse];
 
@@ -212,7 +212,7 @@ proptest! {
     }
 }
 
-/// A convolution with ReLU, the mean, a classifier.
+/// A convolution with a max pooling, the mean, a classifier.
 fn small_network() -> Folded {
     let tensor = |name: &str, h, w, c| Tensor { name: name.into(), shape: Shape { h, w, c } };
     let mut random = Random(5);
@@ -224,7 +224,8 @@ fn small_network() -> Folded {
         weights: weights(4 * 2 * 9),
         bias: weights(4),
         skip: None,
-        activation: Activation::Relu,
+        activation: Activation::None,
+        pool: Some(Pool { kernel: [2, 2], stride: [2, 2], pads: [0; 4], map: tensor("map", 6, 6, 4) }),
     };
     let dense = Dense { weights: weights(3 * 4), bias: weights(3) };
     let layer =
@@ -232,7 +233,7 @@ fn small_network() -> Folded {
     Folded {
         tensors: vec![
             tensor("input", 6, 6, 2),
-            tensor("relu", 6, 6, 4),
+            tensor("pooled", 3, 3, 4),
             tensor("mean", 1, 1, 4),
             tensor("logits", 1, 1, 3),
         ],
@@ -272,10 +273,14 @@ fn calibration_does_not_depend_on_the_number_of_threads() {
     let ranges = calibration.ranges(RangeMethod::MinMax);
     assert_eq!(ranges.len(), 4);
     let names: Vec<&str> = calibration.observers().iter().map(Observer::name).collect();
-    assert_eq!(names, ["input", "relu", "mean", "logits"]);
+    assert_eq!(names, ["input", "pooled", "mean", "logits"]);
     let inputs: Vec<f32> = (0..40).flat_map(sample).collect();
     assert_eq!(ranges[0], observed(&inputs).range(RangeMethod::MinMax));
-    assert_eq!((ranges[1].0, calibration.observers()[1].count()), (0.0, 40 * 144));
+    let (pooled, map) = (&calibration.observers()[1], calibration.rounded(TensorId(1)));
+    assert_eq!((pooled.count(), map.name(), map.count()), (40 * 36, "map", 40 * 144));
+    assert_eq!(ranges[1], map.range(RangeMethod::MinMax));
+    assert!(ranges[1].0 < pooled.range(RangeMethod::MinMax).0, "the lowest values lose against others");
+    assert_eq!(calibration.rounded(TensorId(2)), &calibration.observers()[2]);
 }
 
 #[test]
@@ -306,5 +311,5 @@ fn calibration_refuses_a_float_network_that_does_not_fit() {
     other.tensors[1].shape.h = 5;
     let float = FloatModel::for_folded(&onnx, &folded).unwrap();
     let result = calibrate(&other, &float, samples(), one, |_| {});
-    assert!(matches!(result, Err(CalibrateError::TensorLength { expected: 120, given: 144, .. })));
+    assert!(matches!(result, Err(CalibrateError::TensorLength { expected: 60, given: 36, .. })));
 }

@@ -5,7 +5,9 @@ mod common;
 use common::{imagenet, raw, read, shared};
 use resi8::{Preprocess, Resize};
 use resi8_converter::float::{FloatError, FloatModel, check_folding, folded_to_onnx};
-use resi8_converter::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
+use resi8_converter::folded::{
+    Activation, Conv, Dense, Folded, Layer, Op, Pool, Shape, Skip, Tensor, TensorId,
+};
 use tract_onnx::pb;
 
 /// Numbers in -1..1, the same every time.
@@ -40,6 +42,7 @@ fn conv(random: &mut Random, [out, inn]: [usize; 2], kernel: [usize; 2], stride:
         bias: random.many(out),
         skip: None,
         activation: Activation::None,
+        pool: None,
     }
 }
 
@@ -48,11 +51,17 @@ fn layer(name: &str, op: Op, input: usize, output: usize) -> Layer {
 }
 
 /// Every feature of a folded network once: asymmetric pads, ReLU, ReLU6, no activation, option A and identity
-/// shortcuts, max pooling, global average pooling, a classifier.
+/// shortcuts, max pooling inside and outside of a convolution, global average pooling, a classifier.
 fn small_network() -> Folded {
     let mut r = Random(7);
-    let stem =
-        Conv { pads: [1, 1, 1, 1], activation: Activation::Relu, ..conv(&mut r, [4, 3], [3, 3], [1, 1]) };
+    let fused =
+        Pool { kernel: [2, 3], stride: [2, 1], pads: [1, 1, 0, 1], map: tensor("stem map", 15, 6, 4) };
+    let stem = Conv {
+        pads: [1, 1, 1, 1],
+        activation: Activation::Relu,
+        pool: Some(fused),
+        ..conv(&mut r, [4, 3], [3, 3], [1, 1])
+    };
     let option_a = Conv {
         pads: [0, 0, 1, 1],
         skip: Some(Skip { tensor: TensorId(2), stride: 2, channel_offset: 2 }),
@@ -67,7 +76,7 @@ fn small_network() -> Folded {
     let pool = Op::MaxPool { kernel: [3, 3], stride: [1, 1], pads: [1, 1, 1, 1] };
     Folded {
         tensors: vec![
-            tensor("input", 8, 6, 3),
+            tensor("input", 15, 6, 3),
             tensor("stem", 8, 6, 4),
             tensor("pooled", 8, 6, 4),
             tensor("joined", 4, 3, 8),
@@ -93,7 +102,8 @@ fn at(map: &[f64], shape: Shape, c: usize, y: usize, x: usize, [top, left]: [usi
 }
 
 fn naive_conv(conv: &Conv, folded: &Folded, maps: &[Vec<f64>], layer: &Layer) -> Vec<f64> {
-    let (inn, out) = (folded.tensors[layer.input.0].shape, folded.tensors[layer.output.0].shape);
+    let inn = folded.tensors[layer.input.0].shape;
+    let out = conv.pool.as_ref().map_or(folded.tensors[layer.output.0].shape, |pool| pool.map.shape);
     let [kh, kw] = conv.kernel;
     let mut result = Vec::new();
     for (o, y, x) in positions(out) {
@@ -125,20 +135,39 @@ fn positions(shape: Shape) -> impl Iterator<Item = (usize, usize, usize)> {
     (0..shape.c).flat_map(move |c| (0..shape.h).flat_map(move |y| (0..shape.w).map(move |x| (c, y, x))))
 }
 
+fn naive_pool(
+    map: &[f64],
+    inn: Shape,
+    out: Shape,
+    [kh, kw]: [usize; 2],
+    stride: [usize; 2],
+    pads: [usize; 4],
+) -> Vec<f64> {
+    positions(out)
+        .map(|(c, y, x)| {
+            positions(Shape { h: kh, w: kw, c: 1 })
+                .filter_map(|(_, ky, kx)| {
+                    at(map, inn, c, y * stride[0] + ky, x * stride[1] + kx, [pads[0], pads[1]])
+                })
+                .fold(f64::NEG_INFINITY, f64::max)
+        })
+        .collect()
+}
+
 fn naive_layer(layer: &Layer, folded: &Folded, maps: &[Vec<f64>]) -> Vec<f64> {
     let input = &maps[layer.input.0];
     let (inn, out) = (folded.tensors[layer.input.0].shape, folded.tensors[layer.output.0].shape);
     match &layer.op {
-        Op::Conv(conv) => naive_conv(conv, folded, maps, layer),
-        Op::MaxPool { kernel: [kh, kw], stride, pads } => positions(out)
-            .map(|(c, y, x)| {
-                positions(Shape { h: *kh, w: *kw, c: 1 })
-                    .filter_map(|(_, ky, kx)| {
-                        at(input, inn, c, y * stride[0] + ky, x * stride[1] + kx, [pads[0], pads[1]])
-                    })
-                    .fold(f64::NEG_INFINITY, f64::max)
-            })
-            .collect(),
+        Op::Conv(conv) => {
+            let map = naive_conv(conv, folded, maps, layer);
+            match &conv.pool {
+                Some(Pool { kernel, stride, pads, map: Tensor { shape, .. } }) => {
+                    naive_pool(&map, *shape, out, *kernel, *stride, *pads)
+                }
+                None => map,
+            }
+        }
+        Op::MaxPool { kernel, stride, pads } => naive_pool(input, inn, out, *kernel, *stride, *pads),
         Op::GlobalAveragePool => {
             let area = inn.h * inn.w;
             input.chunks(area).map(|map| map.iter().sum::<f64>() / area as f64).collect()
@@ -169,7 +198,15 @@ fn folded_network_written_as_onnx_computes_the_same() {
     let x = Random(1).input(folded.tensors[0].shape);
     let expected = naive(&folded, &x);
     let got = model.run(&x).unwrap();
-    assert_eq!(got.len(), expected.len() + 1);
+    assert_eq!(
+        got.len(),
+        expected.len() + 2,
+        "the map before a pooling and the logits come behind the tensors"
+    );
+    let Op::Conv(stem) = &folded.layers[0].op else { panic!("the first layer is a convolution") };
+    let map = naive_conv(stem, &folded, &expected, &folded.layers[0]);
+    assert_eq!(model.output_names().last().unwrap(), "stem map");
+    assert!(map.iter().zip(&got[expected.len()]).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-4));
     assert_eq!(got.last(), got.get(folded.tensors.len() - 1), "the last layer makes the logits");
     for ((tensor, expected), got) in folded.tensors.iter().zip(&expected).zip(&got) {
         assert_eq!(got.len(), tensor.shape.len(), "{}", tensor.name);
@@ -200,7 +237,7 @@ fn folding_check_finds_the_layer_that_differs() {
     assert_eq!(check.tensors[5].largest_difference, 0.0);
 
     assert!(matches!(check_folding(&original, &original, []), Err(FloatError::NoSamples)));
-    let bare = FloatModel::new(&folded_to_onnx(&folded), [1, 3, 8, 6], &[]).unwrap();
+    let bare = FloatModel::new(&folded_to_onnx(&folded), [1, 3, 15, 6], &[]).unwrap();
     assert!(matches!(check_folding(&original, &bare, samples()), Err(FloatError::DifferentOutputs)));
 }
 
@@ -208,7 +245,7 @@ fn folding_check_finds_the_layer_that_differs() {
 fn wrong_requests_are_errors() {
     let folded = small_network();
     let proto = folded_to_onnx(&folded);
-    let shape = [1, 3, 8, 6];
+    let shape = [1, 3, 15, 6];
     let unknown = FloatModel::new(&proto, shape, &["nobody".into()]);
     assert!(matches!(unknown, Err(FloatError::UnknownTensor(name)) if name == "nobody"));
     assert!(matches!(FloatModel::new(&proto, [1, 5, 8, 6], &[]), Err(FloatError::Prepare { .. })));
@@ -217,7 +254,7 @@ fn wrong_requests_are_errors() {
         Err(FloatError::OutputCount(0))
     ));
     let model = FloatModel::new(&proto, shape, &[]).unwrap();
-    assert!(matches!(model.run(&[0.0; 3]), Err(FloatError::InputLength { expected: 144, given: 3 })));
+    assert!(matches!(model.run(&[0.0; 3]), Err(FloatError::InputLength { expected: 270, given: 3 })));
 
     for name in ["gone", ""] {
         let mut dangling = proto.clone();

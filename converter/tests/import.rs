@@ -9,8 +9,9 @@ use std::path::Path;
 use common::{shared, shipped};
 use rand_core::{Rng, SeedableRng};
 use rand_xorshift::XorShiftRng;
+use resi8_converter::float::{FloatModel, check_folding, folded_to_onnx};
 use resi8_converter::fold::fold;
-use resi8_converter::folded::{Activation, Conv, Folded, Op, Shape, TensorId};
+use resi8_converter::folded::{Activation, Conv, Folded, Op, Pool, Shape, TensorId};
 use resi8_converter::ir::Ir;
 use resi8_converter::onnx::{self, ImportError, ImportOptions, OnnxModel, Unsupported};
 use resi8_converter::synthetic::{self, GraphBuilder, Kind, float, int, ints, resnet, text};
@@ -57,17 +58,22 @@ fn evaluate(net: &Folded, input: &[f32]) -> Vec<Vec<f64>> {
         assert_eq!(x.len(), from.len(), "{} runs before its input is there", layer.name);
         let y: Vec<f64> = match &layer.op {
             Op::Conv(conv) => {
-                let mut y = convolve(conv, x, from, to);
+                let map = conv.pool.as_ref().map_or(to, |pool| pool.map.shape);
+                let mut y = convolve(conv, x, from, map);
                 if let Some(skip) = conv.skip {
                     let (values, shape) = (&values[skip.tensor.0], net.tensors[skip.tensor.0].shape);
                     assert_eq!(values.len(), shape.len(), "{} runs before its shortcut is there", layer.name);
                     add_shortcut(&mut y, to, values, shape, skip.stride, skip.channel_offset);
                 }
-                y.into_iter().map(|v| activate(conv.activation, v)).collect()
+                let y: Vec<f64> = y.into_iter().map(|v| activate(conv.activation, v)).collect();
+                match &conv.pool {
+                    Some(Pool { kernel, stride, pads, map }) => {
+                        pooled(&y, map.shape, to, *kernel, *stride, *pads)
+                    }
+                    None => y,
+                }
             }
-            Op::MaxPool { kernel, stride, pads } => windows(from, to, *kernel, *stride, *pads, |taps| {
-                taps.iter().map(|&(i, _)| x[i]).fold(f64::MIN, f64::max)
-            }),
+            Op::MaxPool { kernel, stride, pads } => pooled(x, from, to, *kernel, *stride, *pads),
             Op::GlobalAveragePool => {
                 x.chunks(from.h * from.w).map(|map| map.iter().sum::<f64>() / map.len() as f64).collect()
             }
@@ -80,6 +86,17 @@ fn evaluate(net: &Folded, input: &[f32]) -> Vec<Vec<f64>> {
         values[layer.output.0] = y;
     }
     values
+}
+
+fn pooled(
+    x: &[f64],
+    from: Shape,
+    to: Shape,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    pads: [usize; 4],
+) -> Vec<f64> {
+    windows(from, to, kernel, stride, pads, |taps| taps.iter().map(|&(i, _)| x[i]).fold(f64::MIN, f64::max))
 }
 
 fn activate(activation: Activation, v: f64) -> f64 {
@@ -317,7 +334,7 @@ fn cifar_networks_import() {
 
 #[test]
 fn imagenet_network_imports() {
-    check_shared("models/resnet18_imagenet.onnx", [23, 20, 8, 0], 1000);
+    check_shared("models/resnet18_imagenet.onnx", [22, 20, 8, 0], 1000);
 }
 
 #[test]
@@ -356,7 +373,7 @@ fn synthetic_imagenet_networks_import() {
     ] {
         let (model, net, _) = import(resnet(kind, 32, 10, 5)).unwrap_or_else(|e| panic!("{e}"));
         assert_well_formed(&net);
-        assert_eq!(counts(&net), [convs + 3, convs, shortcuts, 0], "{kind:?}");
+        assert_eq!(counts(&net), [convs + 2, convs, shortcuts, 0], "{kind:?}");
         assert_same_values(&model, &net, 3);
     }
 }
@@ -459,7 +476,80 @@ fn spatial_pad_merges_into_convolution_and_pool() {
     let y = net.op("MaxPool", "m", &[&y], vec![ints("kernel_shape", &[3, 3]), ints("strides", &[2, 2])]);
     let (_, net, _) = accepted(net.classify(&y, 3));
     assert_eq!(convs(&net).next().unwrap().pads, [2, 3, 1, 2]);
-    assert_eq!(net.layers[1].op, Op::MaxPool { kernel: [3, 3], stride: [2, 2], pads: [1, 2, 0, 1] });
+    let pool = convs(&net).next().unwrap().pool.as_ref().unwrap();
+    assert_eq!((pool.kernel, pool.stride, pool.pads), ([3, 3], [2, 2], [1, 2, 0, 1]));
+}
+
+/// A max pooling of 2x2 windows.
+fn pool2(net: &mut Net, name: &str, input: &str) -> String {
+    net.op("MaxPool", name, &[input], vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])])
+}
+
+fn pools(net: &Folded) -> [usize; 2] {
+    let alone = net.layers.iter().filter(|layer| matches!(layer.op, Op::MaxPool { .. })).count();
+    [convs(net).filter(|conv| conv.pool.is_some()).count(), alone]
+}
+
+#[test]
+fn a_pool_behind_a_convolution_becomes_part_of_it() {
+    let mut net = Net::new(2, 8, 9);
+    let y = net.conv3("c", "x", [3, 2]);
+    let y = net.bn("bn", &y, 3);
+    let y = net.relu("r", &y);
+    let y = pool2(&mut net, "m", &y);
+    let y = net.conv3("d", &y, [4, 3]);
+    let y = pool2(&mut net, "m2", &y);
+    let y = pool2(&mut net, "m3", &y);
+    let (model, net, _) = accepted(net.classify(&y, 4));
+    assert_eq!(pools(&net), [2, 1], "the pool of a pool is a layer of its own");
+    let [stem, .., logits] = net.layers.as_slice() else { panic!("{net:?}") };
+    assert_eq!((stem.name.as_str(), logits.output), ("c", TensorId(net.layers.len())));
+    assert_eq!(net.tensors[1].shape, Shape { h: 4, w: 4, c: 3 });
+    let maps: Vec<_> = net.maps_before_pools().map(|(id, map)| (id.0, map.shape)).collect();
+    assert_eq!(maps, [(1, Shape { h: 8, w: 9, c: 3 }), (2, Shape { h: 4, w: 4, c: 4 })]);
+
+    let [original, folded] = [model.proto(), &folded_to_onnx(&net)]
+        .map(|proto| FloatModel::for_folded(proto, &net).unwrap_or_else(|e| panic!("{e}")));
+    let check = check_folding(&original, &folded, [random(2 * 8 * 9, 3).as_slice()]).unwrap();
+    assert_eq!(check.tensors.len(), net.tensors.len() + 2, "the maps are compared, too");
+    assert!(check.worst().relative() < 1e-5, "{:?}", check.worst());
+}
+
+/// The map is read by something else, or a shortcut joins in it: then it must exist.
+#[test]
+fn pools_that_stay_layers_of_their_own() {
+    let mut net = Net::new(2, 8, 8);
+    let shared = net.conv3("c", "x", [3, 2]);
+    let y = pool2(&mut net, "m", &shared);
+    let other = net.conv("s", &shared, [3, 3, 1, 1], vec![ints("strides", &[2, 2])]);
+    let y = net.op("Add", "add", &[&other, &y], vec![]);
+    let (_, net, _) = accepted(net.classify(&y, 3));
+    assert_eq!(pools(&net), [0, 1], "another convolution reads the map");
+
+    let mut net = Net::new(2, 8, 8);
+    let shared = net.conv3("c", "x", [3, 2]);
+    let (y, z) = (pool2(&mut net, "m", &shared), pool2(&mut net, "n", &shared));
+    let z = net.conv3("d", &z, [3, 3]);
+    let y = net.op("Add", "add", &[&y, &z], vec![]);
+    let (_, net, _) = accepted(net.classify(&y, 3));
+    assert_eq!(pools(&net), [0, 2], "two pools read the map");
+
+    let mut net = Net::new(2, 8, 8);
+    let y = net.conv3("c", "x", [3, 2]);
+    let y = net.relu("r", &y);
+    let z = net.conv3("d", &y, [3, 3]);
+    let y = net.op("Add", "add", &[&z, &y], vec![]);
+    let y = pool2(&mut net, "m", &y);
+    let (_, net, _) = accepted(net.classify(&y, 3));
+    assert_eq!(pools(&net), [0, 1], "the map is a sum");
+
+    let mut net = Net::new(2, 8, 8);
+    let y = net.conv3("c", "x", [2, 2]);
+    let y = pool2(&mut net, "m", &y);
+    let z = net.conv3("d", &y, [2, 2]);
+    let y = net.op("Add", "add", &[&y, &z], vec![]);
+    let (_, net, _) = accepted(net.classify(&y, 2));
+    assert_eq!(pools(&net), [1, 0], "what is read twice is the pooled map");
 }
 
 #[test]

@@ -95,6 +95,20 @@ fn memory_plans_hold() {
     }
 }
 
+/// ResNet-34 at 224 x 224 begins with a convolution to 112 x 112 x 64, pooled to 56 x 56 x 64. The larger map is no tensor:
+/// the most that is in use at a time are two of the smaller ones.
+#[test]
+fn the_map_before_a_pool_has_no_room_in_the_arena() {
+    let network =
+        OnnxModel::from_proto(resnet(Kind::ResNet34, 224, 10, 1), Path::new("."), &ImportOptions::default());
+    let conversion = convert_roughly(&network.unwrap(), imagenet(Resize::None));
+    let model = Model::parse(&conversion.file).unwrap();
+    let stem = model.layer(0).unwrap();
+    assert_eq!((stem.kind(), stem.macs()), ("conv+pool", 112 * 112 * 64 * 7 * 7 * 3));
+    assert_eq!([stem.output.h, stem.output.w, stem.output.c], [56, 56, 64]);
+    assert_eq!(conversion.memory.activation_bytes, 2 * 56 * 56 * 64);
+}
+
 /// The input's mean and deviation are inside the first convolution, so it cannot be added as it is.
 #[test]
 fn the_input_as_a_shortcut_is_refused() {

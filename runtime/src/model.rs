@@ -2,7 +2,7 @@
 
 use crate::arith::Multiplier;
 use crate::error::LoadError;
-use crate::format::records::{ChannelRecord, LayerRecord, TensorRecord};
+use crate::format::records::{ChannelRecord, LayerRecord, TensorRecord, WindowRecord};
 use crate::format::sections::Sections;
 use crate::format::validate;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
@@ -78,6 +78,26 @@ pub struct Window {
     pub pads: [usize; 4],
 }
 
+impl Window {
+    fn new(record: &WindowRecord) -> Self {
+        Self {
+            kernel: record.kernel.map(usize::from),
+            stride: record.stride.map(usize::from),
+            pads: record.pads.map(usize::from),
+        }
+    }
+
+    /// Rows and columns that it leaves of a map of `size` rows and columns; 0 for windows that validation refuses.
+    fn output_size(&self, size: [usize; 2]) -> [usize; 2] {
+        let ([kernel_h, kernel_w], [stride_h, stride_w]) = (self.kernel, self.stride);
+        let ([h, w], [top, left, bottom, right]) = (size, self.pads);
+        let positions = |padded: usize, kernel: usize, stride: usize| {
+            padded.checked_sub(kernel).and_then(|rest| rest.checked_div(stride)).map_or(0, |steps| steps + 1)
+        };
+        [positions(top + h + bottom, kernel_h, stride_h), positions(left + w + right, kernel_w, stride_w)]
+    }
+}
+
 /// The parameters of a layer's output channels.
 #[derive(Debug, Clone, Copy)]
 pub struct Channels<'m>(pub(crate) &'m [[u8; ChannelRecord::LEN]]);
@@ -131,6 +151,17 @@ pub struct Skip {
     pub shift: u8,
 }
 
+/// A max pooling of what a convolution computes. The map between the two is no tensor: a few of its rows exist at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Rows of the map before pooling.
+    pub rows: usize,
+    /// Columns of the map before pooling.
+    pub columns: usize,
+}
+
 /// A convolution with everything that is fused into it.
 #[derive(Debug, Clone, Copy)]
 pub struct Conv<'m> {
@@ -138,14 +169,18 @@ pub struct Conv<'m> {
     pub window: Window,
     /// `[out][kernel row][kernel column][in]`.
     pub weights: &'m [i8],
+    /// The sum of their magnitudes of the output channel where that is largest.
+    pub weight_sum: u32,
     /// One per output channel.
     pub channels: Channels<'m>,
     /// What a padded tap reads, per channel when it is the network's input; one value for all channels otherwise.
     pub pad: Pad,
     /// Smallest and largest output value.
     pub clamp: [i8; 2],
-    /// The shortcut, if one joins.
+    /// The shortcut, if one joins; never together with a pooling.
     pub skip: Option<Skip>,
+    /// The max pooling that follows, if one does. Scale and zero point of the output are those of the map before it.
+    pub pool: Option<Pool>,
 }
 
 /// What a padded tap reads.
@@ -159,8 +194,12 @@ pub enum Pad {
 
 /// What a layer computes.
 #[derive(Debug, Clone, Copy)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one exists at a time, on the stack; there is no heap to put it on"
+)]
 pub enum Op<'m> {
-    /// Convolution, shortcut, requantization, clamp.
+    /// Convolution, shortcut, requantization, clamp, max pooling.
     Conv(Conv<'m>),
     /// Maximum over a window.
     MaxPool(Window),
@@ -204,24 +243,33 @@ impl Layer<'_> {
         match &self.op {
             Op::Conv(conv) => {
                 let [kh, kw] = conv.window.kernel;
-                (self.output.len() as u64).saturating_mul((kh * kw * self.input.c) as u64)
+                self.convolved(conv).saturating_mul((kh * kw * self.input.c) as u64)
             }
             Op::Dense { weights, .. } => weights.len() as u64,
             Op::MaxPool(_) | Op::AveragePool { .. } => 0,
         }
     }
 
+    /// Values that a convolution computes: its output, or the map before its pooling, which no buffer bounds.
+    fn convolved(&self, conv: &Conv<'_>) -> u64 {
+        conv.pool.map_or(self.output.len() as u64, |Pool { rows, columns, .. }| {
+            (rows as u64).saturating_mul(columns as u64).saturating_mul(self.output.c as u64)
+        })
+    }
+
     /// Values that are read or compared in one run: an upper bound, up to a small factor, of the time that any layer
     /// of any model takes, pools and copies of padded rows included.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        let window = match &self.op {
-            Op::MaxPool(window) => (window.kernel[0] * window.kernel[1]) as u64,
-            Op::Conv(_) | Op::AveragePool { .. } | Op::Dense { .. } => 1,
+        let of_pool = |window: &Window| {
+            (self.output.len() as u64).saturating_mul((window.kernel[0] * window.kernel[1]) as u64)
         };
-        let values =
-            (self.input.len() as u64).saturating_add((self.output.len() as u64).saturating_mul(window));
-        self.macs().saturating_add(values)
+        let values = match &self.op {
+            Op::MaxPool(window) => of_pool(window),
+            Op::Conv(Conv { pool: Some(pool), .. }) => of_pool(&pool.window),
+            Op::Conv(_) | Op::AveragePool { .. } | Op::Dense { .. } => self.output.len() as u64,
+        };
+        self.macs().saturating_add(self.input.len() as u64).saturating_add(values)
     }
 
     /// Weights that it reads.
@@ -239,6 +287,7 @@ impl Layer<'_> {
     pub const fn kind(&self) -> &'static str {
         match &self.op {
             Op::Conv(Conv { skip: Some(_), .. }) => "conv+add",
+            Op::Conv(Conv { pool: Some(_), .. }) => "conv+pool",
             Op::Conv(_) => "conv",
             Op::MaxPool(_) => "max pool",
             Op::AveragePool { .. } => "average pool",
@@ -272,7 +321,7 @@ impl<'m> Model<'m> {
         let (input, output) = (self.tensor(record.input.into())?, self.tensor(index + 1)?);
         let op = match record.op {
             LayerRecord::CONV => Op::Conv(self.conv(&record, input, output)?),
-            LayerRecord::MAX_POOL => Op::MaxPool(window(&record)),
+            LayerRecord::MAX_POOL => Op::MaxPool(Window::new(&record.window)),
             LayerRecord::AVERAGE_POOL => Op::AveragePool {
                 channel: self.channels(&record, 1)?.iter().next()?,
                 acc_shift: record.acc_shift,
@@ -289,7 +338,7 @@ impl<'m> Model<'m> {
     }
 
     fn conv(&self, record: &LayerRecord, input: Tensor, output: Tensor) -> Option<Conv<'m>> {
-        let window = window(record);
+        let window = Window::new(&record.window);
         let [kh, kw] = window.kernel;
         let count = (kh * kw * input.c).checked_mul(output.c)?;
         let skip = match record.skip {
@@ -301,6 +350,10 @@ impl<'m> Model<'m> {
                 shift: record.skip_shift,
             }),
         };
+        let pool = (record.pool != WindowRecord::NONE).then(|| {
+            let [rows, columns] = window.output_size([input.h, input.w]);
+            Pool { window: Window::new(&record.pool), rows, columns }
+        });
         let pad = match input.index {
             0 => Pad::PerChannel(self.sections.graph.input_pad),
             _ => Pad::Uniform(input.zero_point),
@@ -308,10 +361,12 @@ impl<'m> Model<'m> {
         Some(Conv {
             window,
             weights: self.weights(record, count)?,
+            weight_sum: record.weight_sum,
             channels: self.channels(record, output.c)?,
             pad,
             clamp: [record.low, record.high],
             skip,
+            pool,
         })
     }
 
@@ -441,13 +496,5 @@ impl<'m> Model<'m> {
     #[must_use]
     pub fn self_test_hash(&self, index: usize) -> Option<u32> {
         self.sections.self_test.get(index + 1).map(|bytes| u32::from_le_bytes(*bytes))
-    }
-}
-
-fn window(record: &LayerRecord) -> Window {
-    Window {
-        kernel: record.kernel.map(usize::from),
-        stride: record.stride.map(usize::from),
-        pads: record.pads.map(usize::from),
     }
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use common::{Builder, SkipSpec, Values, WindowSpec, network};
+use resi8::format::records::WindowRecord;
 use resi8::format::write::{Content, seal};
 use resi8::{AlignedBuf, Buffers, Isa, LoadError, Model, Plan, Session};
 
@@ -72,16 +73,20 @@ fn any_changed_byte_is_noticed() {
 
 #[test]
 fn any_changed_byte_with_a_checksum_that_fits() {
-    let file = tiny().to_bytes().unwrap();
     let (mut accepted, mut refused) = (0, 0);
-    for at in 0..file.len() {
-        for value in [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 1, file[at] ^ 0x80, file[at].wrapping_add(1)] {
-            let mut changed = file.clone();
-            changed[at] = value;
-            seal(&mut changed);
-            match try_everything(&changed) {
-                Ok(()) => accepted += 1,
-                Err(_) => refused += 1,
+    for content in [tiny(), tiny_with_fused_pool()] {
+        let file = content.to_bytes().unwrap();
+        for at in 0..file.len() {
+            for value in
+                [0x00, 0x01, 0x7f, 0x80, 0xff, file[at] ^ 1, file[at] ^ 0x80, file[at].wrapping_add(1)]
+            {
+                let mut changed = file.clone();
+                changed[at] = value;
+                seal(&mut changed);
+                match try_everything(&changed) {
+                    Ok(()) => accepted += 1,
+                    Err(_) => refused += 1,
+                }
             }
         }
     }
@@ -91,10 +96,11 @@ fn any_changed_byte_with_a_checksum_that_fits() {
 
 #[test]
 fn several_changed_bytes_with_a_checksum_that_fits() {
-    let files = [tiny(), network(2, Values::Random)].map(|content| content.to_bytes().unwrap());
+    let files = [tiny(), tiny_with_fused_pool(), network(2, Values::Random)]
+        .map(|content| content.to_bytes().unwrap());
     let mut random = common::Random::new(11);
-    for round in 0..200_000 {
-        let mut changed = files[round % 2].clone();
+    for round in 0..300_000 {
+        let mut changed = files[round % 3].clone();
         // Aim at the header, the section table and the records: weights are almost always fine.
         for _ in 0..random.size(1, 4) {
             let at = random.size(0, changed.len().min(700) - 1);
@@ -108,7 +114,6 @@ fn several_changed_bytes_with_a_checksum_that_fits() {
 /// Each change breaks one rule; the error names its place.
 #[test]
 fn each_rule_is_checked() {
-    type Change = fn(&mut Content);
     let cases: &[(&str, Change)] = &[
         ("tensor 1: does not start at a multiple of 64", |c| c.tensors[1].offset += 4),
         ("tensor 1: ends past the activations", |c| c.tensors[1].offset = 1 << 20),
@@ -121,9 +126,9 @@ fn each_rule_is_checked() {
         ("layer 0: reads a tensor that is written later", |c| c.layers[0].input = 1),
         ("layer 2: reads a tensor after its last use", |c| c.layers[2].input = 1),
         ("layer 3: reads a tensor after its last use", |c| c.tensors[2].last_use = 2),
-        ("layer 0: its kernel must have 1 to 16 rows and columns", |c| c.layers[0].kernel[0] = 0),
-        ("layer 0: its stride must be 1 to 16", |c| c.layers[0].stride[1] = 0),
-        ("layer 0: its padding must be smaller than its kernel", |c| c.layers[0].pads[0] = 3),
+        ("layer 0: its kernel must have 1 to 16 rows and columns", |c| c.layers[0].window.kernel[0] = 0),
+        ("layer 0: its stride must be 1 to 16", |c| c.layers[0].window.stride[1] = 0),
+        ("layer 0: its padding must be smaller than its kernel", |c| c.layers[0].window.pads[0] = 3),
         ("layer 0: its output has the wrong size", |c| c.tensors[1].w = 4),
         ("layer 0: its smallest output is above its largest", |c| {
             (c.layers[0].low, c.layers[0].high) = (1, 0)
@@ -140,6 +145,10 @@ fn each_rule_is_checked() {
         ("section 8 (names): holds a control character", |c| c.names[0] = "\u{1b}[2J".into()),
         ("section 10 (info): is longer than 1 MiB", |c| c.info = "x".repeat((1 << 20) + 1)),
         ("layer 0: a weight is -128", |c| c.weights[5] = -128),
+        ("layer 0: its weight sum is not that of its weights", |c| c.layers[0].weight_sum += 1),
+        ("layer 5: its weight sum is not that of its weights", |c| c.layers[5].weight_sum -= 1),
+        ("layer 1: a pooling has no weights to sum", |c| c.layers[1].weight_sum = 1),
+        ("layer 4: a pooling has no weights to sum", |c| c.layers[4].weight_sum = 1),
         ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = i32::MIN),
         ("layer 0: an accumulator can wrap", |c| c.channels[1].bias = (1 << 30) - 3000),
         ("layer 0: a multiplier's mantissa is not in [2^30, 2^31)", |c| c.channels[1].mantissa = 1 << 29),
@@ -181,9 +190,16 @@ fn each_rule_is_checked() {
             c.tensors[4].offset = c.tensors[3].offset
         }),
     ];
+    check_rules(tiny, cases);
+}
+
+type Change = fn(&mut Content);
+
+/// Makes each change to a model of its own, and compares the error.
+fn check_rules(model: fn() -> Content, cases: &[(&str, Change)]) {
     let mut wrong = Vec::new();
     for (expected, change) in cases {
-        let mut content = tiny();
+        let mut content = model();
         change(&mut content);
         let found = Model::parse(&content.to_bytes().unwrap())
             .map_or_else(|error| error.to_string(), |_| "accepted".into());
@@ -194,9 +210,55 @@ fn each_rule_is_checked() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The first layer of [`tiny`] with a pooling of its own in place of the second layer.
+fn tiny_with_fused_pool() -> Content {
+    let mut b = Builder::new([4, 5, 3], Values::Random, 5);
+    let pool = WindowSpec { kernel: [2, 3], stride: [2, 1], pads: [1, 0, 0, 2] };
+    let pooled = b.conv_pool(0, 3, WindowSpec::SAME3, pool);
+    let mean = b.average_pool(pooled);
+    b.dense(mean, 3);
+    b.finish()
+}
+
+#[test]
+fn rules_of_fused_pools() {
+    let cases: &[(&str, Change)] = &[
+        ("accepted", |_| ()),
+        ("layer 0: its pooling window must have 1 to 16 rows and columns", |c| {
+            c.layers[0].pool.kernel[0] = 0
+        }),
+        ("layer 0: its pooling window must have 1 to 16 rows and columns", |c| {
+            c.layers[0].pool.kernel = [0; 2]
+        }),
+        ("layer 0: its pooling window must have 1 to 16 rows and columns", |c| {
+            c.layers[0].pool.kernel[1] = 17
+        }),
+        ("layer 0: the stride of its pooling must be 1 to 16", |c| c.layers[0].pool.stride[0] = 0),
+        ("layer 0: the stride of its pooling must be 1 to 16", |c| c.layers[0].pool.stride[1] = 17),
+        ("layer 0: the padding of its pooling must be smaller than the window", |c| {
+            c.layers[0].pool.pads[2] = 2
+        }),
+        ("layer 0: its pooling window is larger than the padded map", |c| c.layers[0].pool.kernel[0] = 6),
+        ("layer 0: its output has the wrong size", |c| c.layers[0].pool.stride[0] = 1),
+        ("layer 0: its output has the wrong size", |c| c.layers[0].pool = WindowRecord::NONE),
+        ("layer 0: a convolution with a pooling has no shortcut", |c| {
+            (c.layers[0].skip, c.layers[0].skip_stride) = (0, 1);
+            (c.tensors[1].h, c.tensors[1].w) = (4, 5);
+        }),
+        ("layer 1: only a convolution can have a pooling", |c| c.layers[1].pool = c.layers[0].pool),
+        ("layer 2: only a convolution can have a pooling", |c| c.layers[2].pool.pads[3] = 1),
+        ("layer 0: what its pooling reads has more than 65535 rows or columns", |c| {
+            (c.tensors[0].w, c.layers[0].window.pads) = (65535, [2; 4]);
+            c.tensors[0].offset = c.graph.activation_bytes.next_multiple_of(64);
+            c.graph.activation_bytes = c.tensors[0].offset + 4 * 65535 * 3;
+        }),
+    ];
+    check_rules(tiny_with_fused_pool, cases);
+}
+
 #[test]
 fn another_version_is_refused_by_name() {
     let mut file = tiny().to_bytes().unwrap();
     file[8] = 7;
-    assert_eq!(Model::parse(&file).unwrap_err(), LoadError::Version { found: 7, supported: 1 });
+    assert_eq!(Model::parse(&file).unwrap_err(), LoadError::Version { found: 7, supported: 2 });
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Builder, Random, SkipSpec, Values, WindowSpec, input_of, naive, network, run};
+use common::{Builder, Random, SkipSpec, Values, WindowSpec, input_of, naive, network, plans, run};
 use resi8::format::write::Content;
 use resi8::{Isa, Model, Plan};
 
@@ -12,12 +12,12 @@ fn check(content: &Content, what: &str) {
     for values in Values::ALL {
         let input = input_of(&model.input(), values, 7);
         let expected = naive::run(content, &input);
-        for isa in Isa::available() {
-            let plan = Plan::new(model, isa).unwrap();
+        for plan in plans(model) {
+            let how = format!("{}, {} threads", plan.kernels().isa, plan.threads());
             for canary in [0x00, 0x55, 0xff] {
                 let found = run(&plan, &input, canary);
                 for (layer, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                    assert!(found == expected, "{what}, {isa}, {values:?} input: layer {layer} differs");
+                    assert!(found == expected, "{what}, {how}, {values:?} input: layer {layer} differs");
                 }
             }
         }
@@ -55,6 +55,75 @@ fn convolution_shapes() {
             &b.finish(),
             &format!("case {case}: {size:?} {middle} -> {out}, {window:?}, {values:?} weights"),
         );
+    }
+}
+
+/// Poolings that are part of a convolution, of every small geometry, and on their own behind the same convolution:
+/// the same values.
+#[test]
+fn convolutions_with_a_pooling() {
+    let mut random = Random::new(3);
+    for case in 0..200 {
+        let size = [random.size(1, 12), random.size(1, 12), random.pick(&[1, 3])];
+        let window = random.pick(&[
+            WindowSpec::POINT,
+            WindowSpec::SAME3,
+            WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 1, 1] },
+            WindowSpec { kernel: [7, 7], stride: [2, 2], pads: [3, 3, 3, 3] },
+            WindowSpec { kernel: [1, 1], stride: [2, 1], pads: [0; 4] },
+        ]);
+        let map = window.out_size(u16::try_from(size[0]).unwrap(), u16::try_from(size[1]).unwrap());
+        let pool = WindowSpec::random_pool(&mut random, map);
+        let (channels, values) = (random.size(1, 19), random.pick(&Values::ALL));
+        let what = format!("case {case}: {size:?} -> {channels}, {window:?}, {pool:?}, {values:?} weights");
+        let build = |add: &dyn Fn(&mut Builder) -> usize| {
+            let mut b = Builder::new(size, values, case);
+            let pooled = add(&mut b);
+            b.average_pool(pooled);
+            b.dense(pooled, 3);
+            b.finish()
+        };
+        let fused = build(&|b| b.conv_pool(0, channels, window, pool));
+        check(&fused, &what);
+        let apart = build(&|b| {
+            let map = b.conv(0, channels, window, None);
+            b.max_pool(map, pool)
+        });
+        check(&apart, &what);
+        assert_eq!(fused.self_test_hashes, apart.self_test_hashes[1..], "{what}");
+    }
+}
+
+/// Shapes that the Winograd method takes: 3x3, stride 1, multiples of 16 channels, enough pixels; with shortcuts in all
+/// places and with poolings.
+#[test]
+fn large_3x3_convolutions() {
+    let mut random = Random::new(5);
+    for case in 0..24 {
+        let pads = random.pick(&[[1; 4], [0; 4], [2, 0, 1, 2]]);
+        let window = WindowSpec { kernel: [3, 3], stride: [1, 1], pads };
+        let size = [random.size(13, 19), random.size(13, 19), 3];
+        let values = random.pick(&Values::ALL);
+        let mut b = Builder::new(size, values, case);
+        let channels = random.pick(&[16, 32, 48, 144]);
+        let wide = b.conv(0, channels, WindowSpec::POINT, None);
+        let inner = b.conv(wide, random.pick(&[16, 21, 32]), window, None);
+        let narrow = b.conv(inner, 16, WindowSpec::POINT, None);
+        let skip = match random.size(0, 2) {
+            0 => None,
+            1 => Some(SkipSpec { tensor: narrow, stride: 1, channel: 0, in_place: false }),
+            _ => Some(SkipSpec { tensor: inner, stride: 1, channel: 0, in_place: true }),
+        };
+        let out = match skip {
+            Some(SkipSpec { tensor, .. }) => usize::from(b.content.tensors[tensor].c),
+            None => random.size(1, 40),
+        };
+        let joined = b.conv(narrow, out, WindowSpec::SAME3, skip);
+        let back = b.conv(joined, 16, WindowSpec::POINT, None);
+        let pool = WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1; 4] };
+        let pooled = b.conv_pool(back, 20, WindowSpec::SAME3, pool);
+        b.dense(pooled, 3);
+        check(&b.finish(), &format!("case {case}: {size:?}, {channels} channels, {window:?}, {skip:?}"));
     }
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::float::{FloatError, FloatModel};
-use crate::folded::Folded;
+use crate::folded::{Folded, TensorId};
 
 pub use observer::{NotFinite, Observer};
 pub use params::{MIN_SPAN, QuantParams, quant_params};
@@ -67,10 +67,12 @@ pub enum CalibrateError {
     NoSamples,
 }
 
-/// What calibration learnt: one observer per tensor of the folded network, in the order of their ids.
+/// What calibration learnt: one observer per tensor of the folded network, in the order of their ids, and one for every
+/// map before a pooling that is part of a convolution.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
     observers: Vec<Observer>,
+    before_pools: Vec<(TensorId, Observer)>,
     samples: u64,
 }
 
@@ -78,7 +80,15 @@ impl Calibration {
     /// The range `(lo, hi)` of every tensor, indexed by tensor id: `lo <= 0 <= hi`, `hi - lo >= ` [`MIN_SPAN`].
     #[must_use]
     pub fn ranges(&self, method: RangeMethod) -> Vec<(f32, f32)> {
-        self.observers.iter().map(|observer| observer.range(method)).collect()
+        (0..self.observers.len()).map(|index| self.rounded(TensorId(index)).range(method)).collect()
+    }
+
+    /// The observer of the values that are rounded to the steps of a tensor: its own, or, where a convolution ends in a
+    /// pooling, those of the map before it. Requantization comes first and the pooling keeps its steps.
+    #[must_use]
+    pub fn rounded(&self, tensor: TensorId) -> &Observer {
+        let map = self.before_pools.iter().find(|(pooled, _)| *pooled == tensor).map(|(_, map)| map);
+        map.unwrap_or(&self.observers[tensor.0])
     }
 
     /// The observers, indexed by tensor id.
@@ -95,7 +105,7 @@ impl Calibration {
 }
 
 /// Streams `samples` (each one input of the network, C x H x W) through `float` on `threads` threads and observes
-/// every tensor of `folded`.
+/// every feature map of `folded`.
 ///
 /// `float` comes from [`FloatModel::for_folded`] with the same folded network. A thread takes the next sample when
 /// it is done with the last one, so there is one sample in memory per thread. `progress` is called with the number
@@ -112,7 +122,7 @@ pub fn calibrate<E: Into<Box<dyn Error + Send + Sync>>>(
     threads: NonZeroUsize,
     progress: impl FnMut(u64) + Send,
 ) -> Result<Calibration, CalibrateError> {
-    if !float.output_names().iter().eq(folded.tensors.iter().map(|tensor| &tensor.name)) {
+    if !float.output_names().iter().eq(folded.feature_maps().map(|tensor| &tensor.name)) {
         return Err(CalibrateError::DifferentTensors);
     }
     let source = Source::new(samples, progress);
@@ -130,14 +140,16 @@ pub fn calibrate<E: Into<Box<dyn Error + Send + Sync>>>(
             total.merge(part);
         }
     }
+    let maps = observers.split_off(folded.tensors.len());
+    let before_pools = folded.maps_before_pools().map(|(pooled, _)| pooled).zip(maps).collect();
     match source.taken() {
         0 => Err(CalibrateError::NoSamples),
-        samples => Ok(Calibration { observers, samples }),
+        samples => Ok(Calibration { observers, before_pools, samples }),
     }
 }
 
 fn fresh_observers(folded: &Folded) -> Vec<Observer> {
-    folded.tensors.iter().map(|tensor| Observer::new(&tensor.name, tensor.shape.c)).collect()
+    folded.feature_maps().map(|tensor| Observer::new(&tensor.name, tensor.shape.c)).collect()
 }
 
 /// One thread's share of the samples.
@@ -172,7 +184,7 @@ fn observe_sample(
     observers: &mut [Observer],
 ) -> Result<(), CalibrateError> {
     let values = float.run(sample).map_err(|source| CalibrateError::Float { index, source })?;
-    for ((tensor, values), observer) in folded.tensors.iter().zip(&values).zip(observers) {
+    for ((tensor, values), observer) in folded.feature_maps().zip(&values).zip(observers) {
         let (expected, given) = (tensor.shape.len(), values.len());
         if expected != given {
             return Err(CalibrateError::TensorLength { tensor: tensor.name.clone(), expected, given });

@@ -44,6 +44,8 @@ struct LayerLine {
     output: [usize; 3],
     kernel: Option<[usize; 2]>,
     stride: Option<[usize; 2]>,
+    pool_kernel: Option<[usize; 2]>,
+    pool_stride: Option<[usize; 2]>,
     offset: usize,
     bytes: usize,
     scale: f32,
@@ -76,10 +78,14 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
 
 fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
     let line = |layer: resi8::Layer<'_>| {
-        let (window, skip) = match layer.op {
-            Op::Conv(conv) => (Some(conv.window), conv.skip.map(|skip| skip.tensor.index)),
-            Op::MaxPool(window) => (Some(window), None),
-            Op::AveragePool { .. } | Op::Dense { .. } => (None, None),
+        let (window, skip, pool) = match layer.op {
+            Op::Conv(conv) => (
+                Some(conv.window),
+                conv.skip.map(|skip| skip.tensor.index),
+                conv.pool.map(|pool| pool.window),
+            ),
+            Op::MaxPool(window) => (Some(window), None, None),
+            Op::AveragePool { .. } | Op::Dense { .. } => (None, None, None),
         };
         LayerLine {
             name: model.layer_name(layer.index).to_owned(),
@@ -89,6 +95,8 @@ fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
             output: [layer.output.h, layer.output.w, layer.output.c],
             kernel: window.map(|window| window.kernel),
             stride: window.map(|window| window.stride),
+            pool_kernel: pool.map(|pool| pool.kernel),
+            pool_stride: pool.map(|pool| pool.stride),
             offset: layer.output.offset,
             bytes: layer.output.range().len(),
             scale: layer.output.scale,
@@ -105,15 +113,13 @@ fn print(model: &Model<'_>, inspection: &Inspection) -> Result<()> {
         let [h, w, c] = line.output;
         let reads =
             line.skip.map_or_else(|| line.input.to_string(), |skip| format!("{} + {skip}", line.input));
-        let window = line.kernel.map_or_else(String::new, |[kh, kw]| {
-            let [sh, sw] = line.stride.unwrap_or([1, 1]);
-            if [sh, sw] == [1, 1] { format!("{kh}x{kw}") } else { format!("{kh}x{kw} /{sh}") }
-        });
+        let windows = [(line.kernel, line.stride), (line.pool_kernel, line.pool_stride)];
+        let windows = windows.into_iter().filter_map(|(kernel, stride)| Some(words(kernel?, stride?)));
         vec![
             (index + 1).to_string(),
             line.name.clone(),
             line.kind.to_owned(),
-            window,
+            windows.collect::<Vec<_>>().join(", "),
             reads,
             format!("{h}x{w}x{c}"),
             output::grouped(line.offset as u64),
@@ -131,4 +137,12 @@ fn print(model: &Model<'_>, inspection: &Inspection) -> Result<()> {
     let labels = if inspection.labels { "with labels" } else { "without labels" };
     say!("\n{} classes, {labels}", inspection.classes)?;
     inspection.info.iter().try_for_each(|line| say!("{line}"))
+}
+
+/// A window in words: `3x3`, or `3x3 /2` with a stride of 2.
+fn words([rows, columns]: [usize; 2], stride: [usize; 2]) -> String {
+    match stride {
+        [1, 1] => format!("{rows}x{columns}"),
+        [vertical, _] => format!("{rows}x{columns} /{vertical}"),
+    }
 }

@@ -5,7 +5,7 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 
-use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Shape, Skip, Tensor, TensorId};
+use crate::folded::{Activation, Conv, Dense, Folded, Layer, Op, Pool, Shape, Skip, Tensor, TensorId};
 
 /// The ONNX operator set and IR version of the graphs written here.
 const OPSET: i64 = 13;
@@ -58,12 +58,13 @@ impl<'f> Writer<'f> {
         }
     }
 
-    /// Convolution, shortcut and activation are up to three nodes; the last of them makes the layer's output.
+    /// Convolution, shortcut, activation and pooling are up to four nodes; the last of them makes the layer's output.
     fn conv(&mut self, prefix: &str, layer: &Layer, conv: &Conv) {
         let (input, output) = (self.tensor(layer.input), self.tensor(layer.output));
+        let map = conv.pool.as_ref().map_or(output, |pool| &pool.map);
         let activated = conv.activation != Activation::None;
         let name =
-            |stage: &str, last: bool| if last { output.name.clone() } else { format!("{prefix}.{stage}") };
+            |stage: &str, last: bool| if last { map.name.clone() } else { format!("{prefix}.{stage}") };
 
         let dims = [output.shape.c, input.shape.c, conv.kernel[0], conv.kernel[1]];
         let weights = self.floats(format!("{prefix}.weight"), &dims, &conv.weights);
@@ -77,7 +78,10 @@ impl<'f> Writer<'f> {
             self.node("Add", &[&value, &shortcut], &sum, vec![]);
             value = sum;
         }
-        self.activation(prefix, conv.activation, &value, &output.name);
+        self.activation(prefix, conv.activation, &value, &map.name);
+        if let Some(Pool { kernel, stride, pads, map }) = &conv.pool {
+            self.node("MaxPool", &[&map.name], &output.name, window_attributes(*kernel, *stride, *pads));
+        }
     }
 
     /// Name of the tensor that holds the shortcut with the stride and the zero channels of option A applied.

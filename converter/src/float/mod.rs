@@ -95,14 +95,15 @@ impl FloatModel {
     }
 
     /// Plans `proto`, the network `folded` was made from or [`folded_to_onnx`] of it, so that output `i` of
-    /// [`run`](Self::run) is tensor `i` of `folded` (the input is tensor 0).
+    /// [`run`](Self::run) is tensor `i` of `folded` (the input is tensor 0); the maps before poolings come behind the
+    /// tensors, in the order of [`Folded::feature_maps`].
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
     pub fn for_folded(proto: &pb::ModelProto, folded: &Folded) -> Result<Self, FloatError> {
         let Some(input) = folded.tensors.first() else { return Err(FloatError::InputCount(0)) };
-        let names: Vec<String> = folded.tensors.iter().map(|tensor| tensor.name.clone()).collect();
+        let names: Vec<String> = folded.feature_maps().map(|tensor| tensor.name.clone()).collect();
         Self::new(proto, [1, input.shape.c, input.shape.h, input.shape.w], &names)
     }
 

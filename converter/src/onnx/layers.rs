@@ -61,6 +61,7 @@ impl<'m> Lowering<'m> {
             bias: bias.unwrap_or_else(|| vec![0.0; out]),
             skip: None,
             activation: Activation::None,
+            pool: None,
         };
         let [h, w] = placed.output;
         Ok(self.emit_map(node, Op::Conv(conv), vec![input], Shape { h, w, c: out }))

@@ -13,7 +13,7 @@ pub mod write;
 pub const MAGIC: [u8; 8] = *b"\x89RESI8\r\n";
 
 /// Version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// Activations start at multiples of this many bytes from the start of the arena.
 pub const TENSOR_ALIGN: usize = 64;

@@ -63,6 +63,10 @@ impl<const N: usize> Writer<N> {
         self.used += M;
         self
     }
+
+    fn put_window(self, window: &WindowRecord) -> Self {
+        self.put(window.kernel).put(window.stride).put(window.pads)
+    }
 }
 
 /// The graph section: 8 bytes.
@@ -156,17 +160,33 @@ impl TensorRecord {
     }
 }
 
-/// One layer: 32 bytes. Its output is tensor `index + 1`.
+/// A kernel or pooling window: 8 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LayerRecord {
-    /// [`Self::CONV`], [`Self::MAX_POOL`], [`Self::AVERAGE_POOL`] or [`Self::DENSE`].
-    pub op: u8,
-    /// Kernel or window rows and columns.
+pub struct WindowRecord {
+    /// Rows and columns.
     pub kernel: [u8; 2],
     /// Vertical and horizontal stride.
     pub stride: [u8; 2],
     /// Padding: top, left, bottom, right.
     pub pads: [u8; 4],
+}
+
+impl WindowRecord {
+    /// Stands for no window.
+    pub const NONE: Self = Self { kernel: [0; 2], stride: [0; 2], pads: [0; 4] };
+
+    fn take(f: &mut Fields<'_>) -> Self {
+        Self { kernel: f.take(), stride: f.take(), pads: f.take() }
+    }
+}
+
+/// One layer: 40 bytes. Its output is tensor `index + 1`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LayerRecord {
+    /// [`Self::CONV`], [`Self::MAX_POOL`], [`Self::AVERAGE_POOL`] or [`Self::DENSE`].
+    pub op: u8,
+    /// Kernel of a convolution or window of a max pooling.
+    pub window: WindowRecord,
     /// Smallest output value.
     pub low: i8,
     /// Largest output value.
@@ -187,11 +207,15 @@ pub struct LayerRecord {
     pub channels: u32,
     /// Where its weights start in the weights section.
     pub weights: u32,
+    /// Max pooling of what a convolution has computed; [`WindowRecord::NONE`] for none.
+    pub pool: WindowRecord,
+    /// The sum of its weights' magnitudes of the output channel where that is largest; 0 without weights.
+    pub weight_sum: u32,
 }
 
 impl LayerRecord {
     /// Bytes in the file.
-    pub const LEN: usize = 32;
+    pub const LEN: usize = 40;
     /// `op` of a convolution.
     pub const CONV: u8 = 1;
     /// `op` of a max pooling.
@@ -209,9 +233,7 @@ impl LayerRecord {
         let mut f = Fields(bytes);
         Self {
             op: f.u8(),
-            kernel: [f.u8(), f.u8()],
-            stride: [f.u8(), f.u8()],
-            pads: [f.u8(), f.u8(), f.u8(), f.u8()],
+            window: WindowRecord::take(&mut f),
             low: f.i8(),
             high: f.i8(),
             acc_shift: f.u8(),
@@ -222,18 +244,18 @@ impl LayerRecord {
             skip_channel: f.u16(),
             channels: f.u32(),
             weights: f.u32(),
+            pool: WindowRecord::take(&mut f),
+            weight_sum: f.u32(),
         }
     }
 
-    /// Writes the record; its last four bytes are 0.
+    /// Writes the record.
     #[cfg(feature = "write")]
     #[must_use]
     pub fn write(&self) -> [u8; Self::LEN] {
         Writer::new()
             .put([self.op])
-            .put(self.kernel)
-            .put(self.stride)
-            .put(self.pads)
+            .put_window(&self.window)
             .put(self.low.to_le_bytes())
             .put(self.high.to_le_bytes())
             .put([self.acc_shift])
@@ -244,6 +266,8 @@ impl LayerRecord {
             .put(self.skip_channel.to_le_bytes())
             .put(self.channels.to_le_bytes())
             .put(self.weights.to_le_bytes())
+            .put_window(&self.pool)
+            .put(self.weight_sum.to_le_bytes())
             .bytes
     }
 }

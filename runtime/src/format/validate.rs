@@ -1,7 +1,7 @@
 //! Every check that a file's content must pass. Afterwards no accessor of `Model` fails, no tensor leaves the arena,
 //! no two live tensors share memory, and no accumulator can wrap.
 
-use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord};
+use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use super::sections::{SectionKind, Sections};
 use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
@@ -31,9 +31,6 @@ pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError>
     let mut used = Used::default();
     for (index, bytes) in sections.layers.iter().enumerate() {
         let layer = LayerRecord::read(bytes);
-        if !bytes.ends_with(&[0; 4]) {
-            return Err(LoadError::Layer { index, problem: "its unused bytes are not 0" });
-        }
         check_layer(sections, &mut used, &layer, index)
             .map_err(|problem| LoadError::Layer { index, problem })?;
     }
@@ -152,6 +149,10 @@ fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, in
         layer.op == LayerRecord::CONV || layer.skip == LayerRecord::NO_SKIP,
         "only a convolution can have a shortcut",
     )?;
+    ensure(
+        layer.op == LayerRecord::CONV || layer.pool == WindowRecord::NONE,
+        "only a convolution can have a pooling",
+    )?;
     ensure(layer.low <= layer.high, "its smallest output is above its largest")?;
     let skip_channels = check_skip(sections, layer, index, &output)?;
     match layer.op {
@@ -182,30 +183,68 @@ fn check_conv(
     [input, output]: [&TensorRecord; 2],
     skip_channels: u16,
 ) -> Check {
-    check_window(layer, input, output)?;
+    let map = check_window(&layer.window, [input.h, input.w], &KERNEL_PROBLEMS)?;
+    ensure(
+        layer.pool == WindowRecord::NONE || layer.skip == LayerRecord::NO_SKIP,
+        "a convolution with a pooling has no shortcut",
+    )?;
+    let size = check_pool_of_conv(&layer.pool, map)?;
+    ensure(size == [output.h, output.w].map(u32::from), "its output has the wrong size")?;
     ensure(layer.acc_shift == 0, "a convolution does not shift its accumulator")?;
-    let fan_in = u64::from(layer.kernel[0]) * u64::from(layer.kernel[1]) * u64::from(input.c);
+    let fan_in = u64::from(layer.window.kernel[0]) * u64::from(layer.window.kernel[1]) * u64::from(input.c);
     check_products(sections, used, layer, fan_in, output.c, skip_channels)
 }
 
-/// Kernel, stride and padding lead from the input's size to the output's.
-fn check_window(layer: &LayerRecord, input: &TensorRecord, output: &TensorRecord) -> Check {
-    let [top, left, bottom, right] = layer.pads;
-    let sides = [(input.h, output.h, top, bottom), (input.w, output.w, left, right)];
-    for ((size, out, before, after), (kernel, stride)) in
-        sides.into_iter().zip(layer.kernel.into_iter().zip(layer.stride))
-    {
-        ensure((1..=MAX_KERNEL).contains(&kernel), "its kernel must have 1 to 16 rows and columns")?;
-        ensure((1..=MAX_STRIDE).contains(&stride), "its stride must be 1 to 16")?;
-        ensure(before < kernel && after < kernel, "its padding must be smaller than its kernel")?;
-        let padded = u32::from(size) + u32::from(before) + u32::from(after);
-        ensure(padded >= kernel.into(), "its kernel is larger than its padded input")?;
-        ensure(
-            (padded - u32::from(kernel)) / u32::from(stride) + 1 == out.into(),
-            "its output has the wrong size",
-        )?;
+/// Rows and columns that are left of a convolution's map, which is no tensor when a pooling follows but obeys the
+/// limits of one.
+fn check_pool_of_conv(pool: &WindowRecord, map: [u32; 2]) -> Check<[u32; 2]> {
+    if *pool == WindowRecord::NONE {
+        return Ok(map);
     }
-    Ok(())
+    let [Ok(h), Ok(w)] = map.map(u16::try_from) else {
+        return Err("what its pooling reads has more than 65535 rows or columns");
+    };
+    check_window(pool, [h, w], &POOL_PROBLEMS)
+}
+
+/// What can be wrong with a window: its size, its stride, its padding, all of them against the map.
+struct WindowProblems {
+    kernel: &'static str,
+    stride: &'static str,
+    pads: &'static str,
+    map: &'static str,
+}
+
+const KERNEL_PROBLEMS: WindowProblems = WindowProblems {
+    kernel: "its kernel must have 1 to 16 rows and columns",
+    stride: "its stride must be 1 to 16",
+    pads: "its padding must be smaller than its kernel",
+    map: "its kernel is larger than its padded input",
+};
+
+const POOL_PROBLEMS: WindowProblems = WindowProblems {
+    kernel: "its pooling window must have 1 to 16 rows and columns",
+    stride: "the stride of its pooling must be 1 to 16",
+    pads: "the padding of its pooling must be smaller than the window",
+    map: "its pooling window is larger than the padded map",
+};
+
+/// Kernel, stride and padding are in range; returns the rows and columns that they leave of a map of size `map`.
+fn check_window(window: &WindowRecord, map: [u16; 2], problems: &WindowProblems) -> Check<[u32; 2]> {
+    let [top, left, bottom, right] = window.pads;
+    let sides = [(map[0], top, bottom), (map[1], left, right)];
+    let mut out = [0; 2];
+    for ((out, (size, before, after)), (kernel, stride)) in
+        out.iter_mut().zip(sides).zip(window.kernel.into_iter().zip(window.stride))
+    {
+        ensure((1..=MAX_KERNEL).contains(&kernel), problems.kernel)?;
+        ensure((1..=MAX_STRIDE).contains(&stride), problems.stride)?;
+        ensure(before < kernel && after < kernel, problems.pads)?;
+        let padded = u32::from(size) + u32::from(before) + u32::from(after);
+        ensure(padded >= kernel.into(), problems.map)?;
+        *out = (padded - u32::from(kernel)) / u32::from(stride) + 1;
+    }
+    Ok(out)
 }
 
 /// Checks the shortcut's shape and returns how many of its channels join.
@@ -251,13 +290,15 @@ fn check_products(
     let weights = used.weights(sections, layer, count)?;
     let first = u32::from(layer.skip_channel);
     let skip = first..first + u32::from(skip_channels);
+    let mut largest = 0;
     for ((weights, record), index) in weights.chunks_exact(fan_in).zip(channels).zip(0u32..) {
         let channel = channel(record)?;
         let term = check_skip_multiplier(&channel, layer.skip_shift, skip.contains(&index))?;
         let sum = magnitude(weights).ok_or("a weight is -128")?;
         check_accumulator(&channel, sum.saturating_mul(128).saturating_add(term), layer.acc_shift)?;
+        largest = largest.max(sum);
     }
-    Ok(())
+    ensure(largest == layer.weight_sum.into(), "its weight sum is not that of its weights")
 }
 
 /// A channel record whose unused bytes are 0.
@@ -296,7 +337,9 @@ fn check_accumulator(channel: &ChannelRecord, reach: u64, acc_shift: u8) -> Chec
 }
 
 fn check_max_pool(layer: &LayerRecord, input: &TensorRecord, output: &TensorRecord) -> Check {
-    check_window(layer, input, output)?;
+    ensure(layer.weight_sum == 0, "a pooling has no weights to sum")?;
+    let size = check_window(&layer.window, [input.h, input.w], &KERNEL_PROBLEMS)?;
+    ensure(size == [output.h, output.w].map(u32::from), "its output has the wrong size")?;
     ensure(input.c == output.c, "a pooling keeps the number of channels")?;
     let same_steps = input.zero_point == output.zero_point && input.scale == output.scale;
     ensure(same_steps, "a max pooling keeps scale and zero point")
@@ -308,6 +351,7 @@ fn check_average_pool(
     layer: &LayerRecord,
     [input, output]: [&TensorRecord; 2],
 ) -> Check {
+    ensure(layer.weight_sum == 0, "a pooling has no weights to sum")?;
     ensure(output.h == 1 && output.w == 1, "a global average has one row and one column")?;
     ensure(input.c == output.c, "a pooling keeps the number of channels")?;
     let [record] = used.channels(sections, layer, 1)? else {

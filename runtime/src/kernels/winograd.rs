@@ -114,7 +114,7 @@ pub struct Finish<'a> {
 
 /// Whether 3x3 convolutions with these sums of weight magnitudes, the largest of any output channel, are exact.
 #[must_use]
-pub const fn is_exact(largest_sum: u64) -> bool {
+pub const fn is_exact(largest_sum: u32) -> bool {
     largest_sum < (1 << 25) / 128
 }
 

@@ -1,5 +1,7 @@
 //! Pooling: maximum over a window, mean over the map.
 
+use core::ops::Range;
+
 use crate::arith::requantize;
 use crate::kernels::Kernels;
 use crate::model::{Channel, Tensor, Window};
@@ -16,20 +18,43 @@ pub(crate) fn max(
     values: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    let ([kernel_h, kernel_w], [stride_h, stride_w], [top, left, ..]) =
-        (window.kernel, window.stride, window.pads);
-    let clip = |start: usize, before: usize, kernel: usize, size: usize| {
-        start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(size)
-    };
-    for (index, out) in out.chunks_exact_mut(output.c).enumerate() {
-        out.fill(i8::MIN);
-        for row in clip(index / output.w * stride_h, top, kernel_h, input.h) {
-            for column in clip(index % output.w * stride_w, left, kernel_w, input.w) {
-                (kernels.max_into)(out, values.get((row * input.w + column) * input.c..)?.get(..input.c)?);
+    let row_len = input.w * input.c;
+    for (index, out) in out.chunks_exact_mut(output.w * output.c).enumerate() {
+        let rows = window_rows(window, index, input.h);
+        max_row(kernels, window, input.c, rows.map(|row| values.get(row * row_len..)?.get(..row_len)), out)?;
+    }
+    Some(())
+}
+
+/// The rows of a map of `rows` rows that the windows of output row `index` see.
+pub(crate) fn window_rows(window: &Window, index: usize, rows: usize) -> Range<usize> {
+    clip(index * window.stride[0], window.pads[0], window.kernel[0], rows)
+}
+
+/// One output row, from the rows of the map that [`window_rows`] names.
+pub(crate) fn max_row<'a>(
+    kernels: &Kernels,
+    window: &Window,
+    channels: usize,
+    rows: impl Iterator<Item = Option<&'a [i8]>>,
+    out: &mut [i8],
+) -> Option<()> {
+    out.fill(i8::MIN);
+    for row in rows {
+        let row = row?;
+        for (index, out) in out.chunks_exact_mut(channels).enumerate() {
+            let start = index * window.stride[1];
+            for column in clip(start, window.pads[1], window.kernel[1], row.len() / channels) {
+                (kernels.max_into)(out, row.get(column * channels..)?.get(..channels)?);
             }
         }
     }
     Some(())
+}
+
+/// The part in the map of a window that starts at `start`, counted from the padding of `before`.
+fn clip(start: usize, before: usize, kernel: usize, size: usize) -> Range<usize> {
+    start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(size)
 }
 
 /// Mean over the map: sum, then one requantization.

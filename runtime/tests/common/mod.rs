@@ -8,7 +8,7 @@
     reason = "test data is small"
 )]
 
-use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord};
+use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord, WindowRecord};
 use resi8::format::write::Content;
 use resi8::model::Tensor;
 use resi8::{
@@ -98,6 +98,23 @@ impl WindowSpec {
             ((usize::from(size) + pads - self.kernel[i]) / self.stride[i] + 1) as u16
         };
         [size(h, top + bottom, 0), size(w, left + right, 1)]
+    }
+
+    fn record(&self) -> WindowRecord {
+        WindowRecord {
+            kernel: self.kernel.map(|v| v as u8),
+            stride: self.stride.map(|v| v as u8),
+            pads: self.pads.map(|v| v as u8),
+        }
+    }
+
+    /// Max pooling of random geometry over a map of `h` rows and `w` columns: overlapping windows, windows side by
+    /// side, and windows with rows and columns between them that none sees.
+    pub fn random_pool(random: &mut Random, [h, w]: [u16; 2]) -> Self {
+        let kernel = [h, w].map(|size| random.size(1, 3).min(size.into()));
+        let stride = [random.size(1, 3), random.size(1, 3)];
+        let pads = [0, 1, 0, 1].map(|axis: usize| random.size(0, kernel[axis] - 1));
+        Self { kernel, stride, pads }
     }
 }
 
@@ -200,22 +217,28 @@ impl Builder {
             weights: self.content.weights.len() as u32,
             ..LayerRecord::default()
         };
-        if let Some(window) = window {
-            record.kernel = window.kernel.map(|v| v as u8);
-            record.stride = window.stride.map(|v| v as u8);
-            record.pads = window.pads.map(|v| v as u8);
-        }
+        record.window = window.map_or(WindowRecord::NONE, WindowSpec::record);
         record
     }
 
     /// Weights and channel records for `out` channels of `fan_in` weights; `joined` channels get shortcut factors.
-    fn products(&mut self, fan_in: usize, out: usize, joined: std::ops::Range<usize>, skip_shift: u8) {
+    fn products(
+        &mut self,
+        layer: &mut LayerRecord,
+        fan_in: usize,
+        out: usize,
+        joined: std::ops::Range<usize>,
+    ) {
+        let skip_shift = layer.skip_shift;
         let spread = (fan_in as f64).sqrt() * 5000.0;
         for channel in 0..out {
+            let mut sum = 0;
             for index in 0..fan_in {
                 let weight = self.values.get(&mut self.random, index + channel, -127);
                 self.content.weights.push(weight);
+                sum += u32::from(weight.unsigned_abs());
             }
+            layer.weight_sum = layer.weight_sum.max(sum);
             let shift = (spread.log2() as i64 - 6 + self.random.range(-1, 3)).clamp(2, 30) as u8;
             let largest_skip = (1i64 << 31) / 255 - 128;
             let skip_range = largest_skip.min(i64::from(spread as i32) << skip_shift >> 5);
@@ -242,10 +265,21 @@ impl Builder {
             joined = skip.channel..skip.channel + usize::from(self.content.tensors[skip.tensor].c);
         }
         let fan_in = window.kernel[0] * window.kernel[1] * usize::from(c);
-        self.products(fan_in, out_c, joined, layer.skip_shift);
+        self.products(&mut layer, fan_in, out_c, joined);
         let [out_h, out_w] = window.out_size(h, w);
         let in_place = skip.filter(|skip| skip.in_place).map(|skip| skip.tensor);
         self.push(layer, [out_h, out_w, out_c as u16], None, in_place)
+    }
+
+    /// A convolution and the max pooling of what it computes in one layer.
+    pub fn conv_pool(&mut self, input: usize, out_c: usize, window: WindowSpec, pool: WindowSpec) -> usize {
+        let TensorRecord { h, w, c, .. } = self.content.tensors[input];
+        let mut layer = self.layer(LayerRecord::CONV, input, Some(&window));
+        layer.pool = pool.record();
+        self.products(&mut layer, window.kernel[0] * window.kernel[1] * usize::from(c), out_c, 0..0);
+        let [map_h, map_w] = window.out_size(h, w);
+        let [out_h, out_w] = pool.out_size(map_h, map_w);
+        self.push(layer, [out_h, out_w, out_c as u16], None, None)
     }
 
     pub fn max_pool(&mut self, input: usize, window: WindowSpec) -> usize {
@@ -268,8 +302,8 @@ impl Builder {
 
     pub fn dense(&mut self, input: usize, classes: usize) -> usize {
         let TensorRecord { h, w, c, .. } = self.content.tensors[input];
-        let layer = LayerRecord { acc_shift: 4, ..self.layer(LayerRecord::DENSE, input, None) };
-        self.products(usize::from(h) * usize::from(w) * usize::from(c), classes, 0..0, 0);
+        let mut layer = LayerRecord { acc_shift: 4, ..self.layer(LayerRecord::DENSE, input, None) };
+        self.products(&mut layer, usize::from(h) * usize::from(w) * usize::from(c), classes, 0..0);
         self.push(layer, [1, 1, classes as u16], None, None)
     }
 
@@ -301,8 +335,14 @@ pub fn network(seed: u64, values: Values) -> Content {
     let (h, w) = (shape.size(9, 14), shape.size(9, 14));
     let mut b = Builder::new([h, w, c], values, seed);
     let width = shape.size(1, 9);
-    let stem = b.conv(0, width, WindowSpec { kernel: [7, 7], stride: [1, 1], pads: [3, 3, 3, 3] }, None);
-    let pooled = b.max_pool(stem, WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 0, 1] });
+    let seven = WindowSpec { kernel: [7, 7], stride: [1, 1], pads: [3, 3, 3, 3] };
+    let overlapping = WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1, 1, 0, 1] };
+    let pooled = if shape.range(0, 1) == 0 {
+        b.conv_pool(0, width, seven, overlapping)
+    } else {
+        let stem = b.conv(0, width, seven, None);
+        b.max_pool(stem, overlapping)
+    };
     let inner = b.conv(pooled, width + 1, WindowSpec::SAME3, None);
     let in_place = SkipSpec { tensor: pooled, stride: 1, channel: 0, in_place: true };
     let block = b.conv(inner, width, WindowSpec::SAME3, Some(in_place));
@@ -318,6 +358,8 @@ pub fn network(seed: u64, values: Values) -> Content {
     let block = b.conv(inner, 5, WindowSpec::POINT, Some(apart));
     let itself = SkipSpec { tensor: block, stride: 1, channel: 0, in_place: false };
     let block = b.conv(block, 5, WindowSpec::SAME3, Some(itself));
+    let fused = WindowSpec::random_pool(&mut shape, [b.content.tensors[block].h, b.content.tensors[block].w]);
+    let block = b.conv_pool(block, 6, WindowSpec::SAME3, fused);
     let pooled = b.average_pool(block);
     b.dense(pooled, 7);
     b.finish()
@@ -325,7 +367,7 @@ pub fn network(seed: u64, values: Values) -> Content {
 
 /// Everything from the formulas, one value at a time.
 pub mod naive {
-    use super::{ChannelRecord, Content, LayerRecord, TensorRecord};
+    use super::{ChannelRecord, Content, LayerRecord, TensorRecord, WindowRecord};
 
     pub fn len(tensor: &TensorRecord) -> usize {
         usize::from(tensor.h) * usize::from(tensor.w) * usize::from(tensor.c)
@@ -369,6 +411,20 @@ pub mod naive {
         })
     }
 
+    /// The places in a map, or in its padding, of the window that makes output value (`y`, `x`).
+    fn places(window: &WindowRecord, [y, x]: [i64; 2]) -> impl Iterator<Item = [i64; 2]> {
+        let ([top, left, ..], [h, w]) = (window.pads.map(i64::from), window.kernel.map(i64::from));
+        let (first_y, first_x) =
+            (y * i64::from(window.stride[0]) - top, x * i64::from(window.stride[1]) - left);
+        (0..h).flat_map(move |ky| (0..w).map(move |kx| [first_y + ky, first_x + kx]))
+    }
+
+    fn requantize(layer: &LayerRecord, output: &TensorRecord, acc: i64, channel: &ChannelRecord) -> i32 {
+        let acc = acc << layer.acc_shift;
+        let value = rescale(acc, channel.mantissa, channel.shift) + i64::from(output.zero_point);
+        value.clamp(layer.low.into(), layer.high.into()) as i32
+    }
+
     fn value(
         content: &Content,
         layer: &LayerRecord,
@@ -378,54 +434,27 @@ pub mod naive {
     ) -> i32 {
         let source = usize::from(layer.input);
         let (input, values) = (&content.tensors[source], &tensors[source]);
-        let [kernel_h, kernel_w] = layer.kernel.map(i64::from);
-        let top = y as i64 * i64::from(layer.stride[0]) - i64::from(layer.pads[0]);
-        let left = x as i64 * i64::from(layer.stride[1]) - i64::from(layer.pads[1]);
         let channel = |index: usize| -> &ChannelRecord { &content.channels[layer.channels as usize + index] };
-        let requantize = |acc: i64, p: &ChannelRecord| {
-            let value = rescale(acc << layer.acc_shift, p.mantissa, p.shift) + i64::from(output.zero_point);
-            value.clamp(layer.low.into(), layer.high.into()) as i32
-        };
+        let place = [y as i64, x as i64];
         match layer.op {
+            LayerRecord::CONV if layer.pool == WindowRecord::NONE => {
+                conv(content, layer, output, tensors, place, c)
+            }
             LayerRecord::CONV => {
-                let mut acc = i64::from(channel(c).bias);
-                let mut weights = content.weights[layer.weights as usize..]
-                    [c * (kernel_h * kernel_w) as usize * usize::from(input.c)..]
-                    .iter();
-                for ky in 0..kernel_h {
-                    for kx in 0..kernel_w {
-                        for ic in 0..usize::from(input.c) {
-                            let pad =
-                                if source == 0 { content.graph.input_pad[ic] } else { input.zero_point };
-                            let q = at(input, values, top + ky, left + kx, ic).unwrap_or(pad.into());
-                            acc += q * i64::from(*weights.next().unwrap());
-                        }
-                    }
-                }
-                if layer.skip != LayerRecord::NO_SKIP {
-                    let skip = &content.tensors[usize::from(layer.skip)];
-                    let own = c as i64 - i64::from(layer.skip_channel);
-                    if (0..i64::from(skip.c)).contains(&own) {
-                        let stride = i64::from(layer.skip_stride);
-                        let (y, x) = (y as i64 * stride, x as i64 * stride);
-                        let q = at(skip, &tensors[usize::from(layer.skip)], y, x, own as usize).unwrap();
-                        acc += skip_term(
-                            q,
-                            skip.zero_point.into(),
-                            channel(c).skip_multiplier,
-                            layer.skip_shift,
-                        );
-                    }
-                }
-                requantize(acc, channel(c))
+                let map = map_size(input, &layer.window);
+                places(&layer.pool, place)
+                    .filter(|[y, x]| (0..map[0]).contains(y) && (0..map[1]).contains(x))
+                    .map(|place| conv(content, layer, output, tensors, place, c))
+                    .max()
+                    .unwrap()
             }
             LayerRecord::MAX_POOL => {
-                let window = (0..kernel_h).flat_map(|ky| (0..kernel_w).map(move |kx| (ky, kx)));
-                window.filter_map(|(ky, kx)| at(input, values, top + ky, left + kx, c)).max().unwrap() as i32
+                places(&layer.window, place).filter_map(|[y, x]| at(input, values, y, x, c)).max().unwrap()
+                    as i32
             }
             LayerRecord::AVERAGE_POOL => {
                 let sum: i64 = values.iter().skip(c).step_by(input.c.into()).map(|&v| i64::from(v)).sum();
-                requantize(i64::from(channel(0).bias) + sum, channel(0))
+                requantize(layer, output, i64::from(channel(0).bias) + sum, channel(0))
             }
             _ => {
                 let weights = &content.weights[layer.weights as usize + c * values.len()..];
@@ -434,6 +463,50 @@ pub mod naive {
                 rescale(acc, channel(c).mantissa, channel(c).shift) as i32
             }
         }
+    }
+
+    /// Rows and columns that a window makes of a map.
+    fn map_size(input: &TensorRecord, window: &WindowRecord) -> [i64; 2] {
+        let [top, left, bottom, right] = window.pads.map(i64::from);
+        let padded = [i64::from(input.h) + top + bottom, i64::from(input.w) + left + right];
+        [0, 1]
+            .map(|axis| (padded[axis] - i64::from(window.kernel[axis])) / i64::from(window.stride[axis]) + 1)
+    }
+
+    /// One value of a convolution, before any pooling.
+    fn conv(
+        content: &Content,
+        layer: &LayerRecord,
+        output: &TensorRecord,
+        tensors: &[Vec<i32>],
+        [y, x]: [i64; 2],
+        c: usize,
+    ) -> i32 {
+        let source = usize::from(layer.input);
+        let (input, values) = (&content.tensors[source], &tensors[source]);
+        let channel = &content.channels[layer.channels as usize + c];
+        let taps = layer.window.kernel.map(usize::from);
+        let first = layer.weights as usize + c * taps[0] * taps[1] * usize::from(input.c);
+        let mut weights = content.weights[first..].iter();
+        let mut acc = i64::from(channel.bias);
+        for [row, column] in places(&layer.window, [y, x]) {
+            for ic in 0..usize::from(input.c) {
+                let pad = if source == 0 { content.graph.input_pad[ic] } else { input.zero_point };
+                let q = at(input, values, row, column, ic).unwrap_or(pad.into());
+                acc += q * i64::from(*weights.next().unwrap());
+            }
+        }
+        if layer.skip != LayerRecord::NO_SKIP {
+            let skip = &content.tensors[usize::from(layer.skip)];
+            let own = c as i64 - i64::from(layer.skip_channel);
+            if (0..i64::from(skip.c)).contains(&own) {
+                let stride = i64::from(layer.skip_stride);
+                let values = &tensors[usize::from(layer.skip)];
+                let q = at(skip, values, y * stride, x * stride, own as usize).unwrap();
+                acc += skip_term(q, skip.zero_point.into(), channel.skip_multiplier, layer.skip_shift);
+            }
+        }
+        requantize(layer, output, acc, channel)
     }
 }
 
@@ -449,6 +522,14 @@ impl Observer for Outputs {
         });
         Ok(())
     }
+}
+
+/// Every instruction set that there is here, with one and with several threads.
+pub fn plans<'m>(model: resi8::Model<'m>) -> impl Iterator<Item = Plan<'m>> {
+    resi8::Isa::available().flat_map(move |isa| {
+        let plan = Plan::new(model, isa).unwrap();
+        [1, 2, 3].map(|threads| plan.with_threads(std::num::NonZeroUsize::new(threads).unwrap()).unwrap())
+    })
 }
 
 /// Runs a plan on `input` in buffers that were filled with `canary`, of exactly the size that the plan names.

@@ -29,18 +29,19 @@ impl DirectPlan {
     pub(super) fn new(
         conv: &Conv<'_>,
         input: &Tensor,
-        output: &Tensor,
+        map: &Tensor,
         direct: &Direct,
     ) -> Option<(Self, Needs)> {
-        let shape = shape(conv, input, output);
+        let shape = shape(conv, input, map);
         let [_, left, _, right] = conv.window.pads;
         let padded = conv.window.pads != [0; 4];
         let pointwise = !padded
             && conv.window.kernel == [1, 1]
             && conv.window.stride == [1, 1]
-            && conv.skip.is_none_or(|skip| skip.stride == 1);
+            && conv.skip.is_none_or(|skip| skip.stride == 1)
+            && conv.pool.is_none();
         let (rows, width, input_width) =
-            if pointwise { (output.h * output.w, 1, 1) } else { (output.h, output.w, input.w) };
+            if pointwise { (map.h * map.w, 1, 1) } else { (map.h, map.w, input.w) };
         let row_len = (left + input_width + right).checked_mul(input.c)?;
         let block_rows = (direct.block_bytes / width.checked_mul(shape.depth())?).clamp(1, rows);
         let block_rows =
@@ -57,8 +58,9 @@ impl DirectPlan {
             scratch_len: tiles.checked_mul(patches_len)?.checked_add(padded_len)?,
             packed_len,
             rows,
-            row_len: width * output.c,
+            row_len: width * map.c,
             row_step: if pointwise { direct.mr } else { 1 },
+            block_rows,
         };
         Some((Self { shape, width, block_rows, row_len, padded_len, patches_len }, needs))
     }
@@ -73,7 +75,7 @@ pub(super) fn run(
     scratch: &mut [i8],
 ) -> Option<()> {
     let (padded, panels) = scratch.split_at_mut_checked(plan.padded_len)?;
-    for (index, out) in out.chunks_mut(plan.block_rows * run.plan.needs.row_len).enumerate() {
+    for (index, out) in out.chunks_mut(plan.block_rows * plan.width * plan.shape.channels).enumerate() {
         let first = rows.start + index * plan.block_rows;
         let block_rows = first..rows.end.min(first + plan.block_rows);
         Block::new(run, plan, block_rows, padded)?.run(panels, out)?;

@@ -1,15 +1,17 @@
 //! Convolution: which method runs a layer, and its rows.
 
 mod direct;
+mod pooled;
 mod rows;
 mod winograd;
 
 use core::ops::Range;
 
 use self::direct::DirectPlan;
+use self::pooled::PooledRows;
 use self::winograd::WinogradPlan;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
-use crate::model::{Conv, Layer, Tensor};
+use crate::model::{Conv, Layer, Pool, Tensor};
 use crate::threads::Threads;
 
 /// How one convolution is executed, and the memory it needs for that.
@@ -17,6 +19,8 @@ use crate::threads::Threads;
 pub(crate) struct ConvPlan {
     needs: Needs,
     method: Method,
+    /// The rows of the map before a pooling.
+    pooled: Option<PooledRows>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +36,14 @@ struct Needs {
     scratch_len: usize,
     /// Bytes of packed weights; 0 when they are read in place.
     packed_len: usize,
-    /// Output rows.
+    /// Rows that are convolved.
     rows: usize,
-    /// Values of one output row.
+    /// Values of one of them.
     row_len: usize,
-    /// Rows that are computed together: work can be cut at multiples of it.
+    /// Rows that are computed together: work is best cut at multiples of it.
     row_step: usize,
+    /// Rows that are best computed with one call.
+    block_rows: usize,
 }
 
 /// Multiply-accumulates that are worth the time it takes to wake another thread.
@@ -46,12 +52,26 @@ const MACS_PER_THREAD: u64 = 1 << 20;
 impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
-        if kernels.winograd.is_some() && WinogradPlan::pays(conv, input, output) {
-            let (plan, needs) = WinogradPlan::new(input, output)?;
-            return Some(Self { needs, method: Method::Winograd(plan) });
-        }
-        let (plan, needs) = DirectPlan::new(conv, input, output, &kernels.direct)?;
-        Some(Self { needs, method: Method::Direct(plan) })
+        let map = match conv.pool {
+            Some(Pool { rows, columns, .. }) => Tensor { h: rows, w: columns, ..*output },
+            None => *output,
+        };
+        let (method, mut needs) = if kernels.winograd.is_some() && WinogradPlan::pays(conv, input, &map) {
+            let (plan, needs) = WinogradPlan::new(input, &map)?;
+            (Method::Winograd(plan), needs)
+        } else {
+            let (plan, needs) = DirectPlan::new(conv, input, &map, &kernels.direct)?;
+            (Method::Direct(plan), needs)
+        };
+        let pooled = match &conv.pool {
+            Some(pool) => {
+                let (rows, needs_of_all) = PooledRows::new(pool, output, &needs)?;
+                needs = needs_of_all;
+                Some(rows)
+            }
+            None => None,
+        };
+        Some(Self { needs, method, pooled })
     }
 
     /// Bytes of scratch when up to `threads` threads work.
@@ -116,18 +136,31 @@ impl ConvRun<'_> {
         let paying = usize::try_from(self.layer.macs() / MACS_PER_THREAD).unwrap_or(usize::MAX);
         let parts = threads.count().min(paying).max(1);
         if parts == 1 {
-            return self.rows(0..rows, out, scratch);
+            return self.part(0..rows, out, scratch);
         }
         let part_rows = rows.div_ceil(row_step).div_ceil(parts) * row_step;
-        let scratches = scratch.chunks_exact_mut(scratch_len.max(1));
+        let mut rest = scratch;
+        let scratches = core::iter::from_fn(move || {
+            let (own, behind) = core::mem::take(&mut rest).split_at_mut_checked(scratch_len)?;
+            rest = behind;
+            Some(own)
+        });
         let outs = out.get_mut(..rows * row_len)?.chunks_mut(part_rows * row_len);
         threads.run_all(outs.zip(scratches).enumerate().map(|(index, (out, scratch))| {
             let first = index * part_rows;
-            move || self.rows(first..first + out.len() / row_len, out, scratch)
+            move || self.part(first..first + out.len() / row_len, out, scratch)
         }))
     }
 
-    /// Computes the output rows `rows`, which start at a multiple of the plan's row step, into `out`.
+    /// Computes some output rows.
+    fn part(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
+        match &self.plan.pooled {
+            Some(pooled) => pooled::run(self, pooled, rows, out, scratch),
+            None => self.rows(rows, out, scratch),
+        }
+    }
+
+    /// Convolves the rows `rows` of the map into `out`.
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),

@@ -20,6 +20,8 @@ const TILES_AT_ONCE: usize = 8;
 /// Geometry of a Winograd convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WinogradPlan {
+    /// Pixels of a row.
+    width: usize,
     /// Tiles of a row.
     columns: usize,
     /// Rows of tiles of a block.
@@ -39,7 +41,7 @@ impl WinogradPlan {
     pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Tensor) -> bool {
         let fits =
             conv.window.kernel == [3, 3] && conv.window.stride == [1, 1] && input.c.is_multiple_of(CHANNELS);
-        let exact = is_exact(127 * 9 * input.c as u64);
+        let exact = is_exact(conv.weight_sum);
         // Cycles for a pair of channels, in quarters: a direct output takes one, a tile 6, transforming the weights 9.
         let tiles = (output.h.div_ceil(TILE) * output.w.div_ceil(TILE)).next_multiple_of(GROUP);
         fits && exact && 6 * tiles + 9 < output.h * output.w
@@ -55,13 +57,15 @@ impl WinogradPlan {
         let tiles = (block_rows * columns).next_multiple_of(GROUP);
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
         let row_len = (columns * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
-        let plan = Self { columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
+        let plan =
+            Self { width: output.w, columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
         let needs = Needs {
             scratch_len: plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?,
             packed_len: panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?,
             rows: output.h,
             row_len: output.w * output.c,
             row_step: TILE,
+            block_rows: block_rows * TILE,
         };
         Some((plan, needs))
     }
@@ -115,7 +119,7 @@ pub(super) fn run(
 ) -> Option<()> {
     let mut scratch = Scratch::new(plan, scratch)?;
     let winograd = run.kernels.winograd.as_ref()?;
-    let row_len = run.layer.output.w * run.layer.output.c;
+    let row_len = plan.width * run.layer.output.c;
     let block_rows = plan.block_rows * TILE;
     for (index, out) in out.chunks_mut(block_rows * row_len).enumerate() {
         let first = rows.start + index * block_rows;
@@ -201,21 +205,21 @@ impl Block<'_> {
         [index, tiles]: [usize; 2],
         out: &mut [i8],
     ) -> Option<()> {
-        let output = &self.run.layer.output;
+        let (width, channels) = (self.plan.width, self.run.layer.output.c);
         let (row, column) = (tile / self.plan.columns * TILE, tile % self.plan.columns * TILE);
-        let start = (row * output.w + column) * output.c;
+        let start = (row * width + column) * channels;
         let job = Finish {
             products,
             tiles,
             tile: index,
             panel,
-            valid: [TILE.min(self.rows.len() - row), TILE.min(output.w - column)],
+            valid: [TILE.min(self.rows.len() - row), TILE.min(width - column)],
             target: Target {
                 channels: self.run.conv.channels.0,
                 first_channel,
-                grid: Grid { start, width: TILE, row: output.w * output.c, column: output.c },
+                grid: Grid { start, width: TILE, row: width * channels, column: channels },
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip((self.rows.start + row) * output.w + column, Some(TILE)),
+                skip: self.run.skip((self.rows.start + row) * width + column, Some(TILE)),
             },
         };
         (self.winograd.transform_output)(&job, out)

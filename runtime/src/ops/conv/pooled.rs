@@ -1,0 +1,74 @@
+//! A convolution with a max pooling behind it: some rows of the map between the two, and never the whole of it.
+
+use core::ops::Range;
+
+use super::{ConvRun, Needs};
+use crate::model::{Pool, Tensor};
+use crate::ops::pool;
+
+/// The rows of the map that exist at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PooledRows {
+    /// Output rows that are pooled together.
+    group: usize,
+    /// Values of one row of the map.
+    row_len: usize,
+    /// Bytes of the rows that a group sees, a multiple of 64.
+    map_len: usize,
+}
+
+impl PooledRows {
+    /// The rows, and what convolution and pooling need together.
+    pub(super) fn new(pool: &Pool, output: &Tensor, convolution: &Needs) -> Option<(Self, Needs)> {
+        let ([kernel, _], [stride, _]) = (pool.window.kernel, pool.window.stride);
+        let group = (convolution.block_rows / stride).clamp(1, output.h);
+        let row_len = pool.columns.checked_mul(output.c)?;
+        let map_rows = (group - 1) * stride + kernel;
+        let map_len = map_rows.checked_mul(row_len)?.checked_next_multiple_of(64)?;
+        let needs = Needs {
+            scratch_len: convolution.scratch_len.checked_next_multiple_of(64)?.checked_add(map_len)?,
+            rows: output.h,
+            row_len: output.w * output.c,
+            row_step: 1,
+            block_rows: group,
+            ..*convolution
+        };
+        Some((Self { group, row_len, map_len }, needs))
+    }
+}
+
+/// Computes output rows into `out`, group by group. Rows of the map that the next group sees again are kept; rows that
+/// no window sees are not computed.
+pub(super) fn run(
+    run: &ConvRun<'_>,
+    plan: &PooledRows,
+    rows: Range<usize>,
+    out: &mut [i8],
+    scratch: &mut [i8],
+) -> Option<()> {
+    let pool = run.conv.pool.as_ref()?;
+    let output = &run.layer.output;
+    let (map, scratch) = scratch.split_at_mut_checked(plan.map_len)?;
+    let seen_by = |row| pool::window_rows(&pool.window, row, pool.rows);
+    let mut there = 0..0;
+    for (index, out) in out.chunks_mut(plan.group * output.w * output.c).enumerate() {
+        let first = rows.start + index * plan.group;
+        let last = rows.end.min(first + plan.group) - 1;
+        let seen = seen_by(first).start..seen_by(last).end;
+        let kept = seen.start.min(there.end).max(there.start)..there.end;
+        map.copy_within(
+            (kept.start - there.start) * plan.row_len..(kept.end - there.start) * plan.row_len,
+            0,
+        );
+        let missing = seen.start.max(kept.end)..seen.end;
+        let new = map.get_mut(kept.len() * plan.row_len..)?.get_mut(..missing.len() * plan.row_len)?;
+        run.rows(missing, new, scratch)?;
+        there = seen;
+        for (row, out) in (first..).zip(out.chunks_exact_mut(output.w * output.c)) {
+            let rows =
+                seen_by(row).map(|row| map.get((row - there.start) * plan.row_len..)?.get(..plan.row_len));
+            pool::max_row(run.kernels, &pool.window, output.c, rows, out)?;
+        }
+    }
+    Some(())
+}
