@@ -9,6 +9,18 @@
 use super::{LayerWeights, SkipValues, Target};
 use crate::model::Channel;
 
+/// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
+macro_rules! has {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let here = $(std::arch::is_x86_feature_detected!($feature))&&+;
+        #[cfg(not(feature = "std"))]
+        let here = $(cfg!(target_feature = $feature))&&+;
+        here
+    }};
+}
+pub(super) use has;
+
 /// Channels of a panel: one for every lane.
 pub(super) const LANES: usize = 16;
 

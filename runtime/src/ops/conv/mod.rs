@@ -30,7 +30,9 @@ enum Method {
 impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
-        if kernels.winograd.is_some() && WinogradPlan::pays(conv, input, output) {
+        if let Some(winograd) = &kernels.winograd
+            && WinogradPlan::pays(conv, input, output, &winograd.costs)
+        {
             let (plan, scratch_len, packed_len) = WinogradPlan::new(input, output)?;
             return Some(Self { scratch_len, packed_len, method: Method::Winograd(plan) });
         }
