@@ -115,6 +115,12 @@ pub enum RunError {
         /// Bytes asked for.
         needed: usize,
     },
+    /// The system does not give that many threads.
+    #[error("cannot start {needed} threads")]
+    NoThreads {
+        /// Threads asked for.
+        needed: usize,
+    },
     /// The input has the wrong number of values.
     #[error("the input has {found} values, {needed} are needed")]
     InputLength {

@@ -48,6 +48,7 @@ mod ops;
 mod plan;
 pub mod preprocess;
 mod session;
+mod threads;
 
 #[cfg(feature = "std")]
 pub use buffer::AlignedBuf;

@@ -17,6 +17,7 @@ pub struct Plan<'m> {
     kernels: &'static Kernels,
     arena_len: usize,
     packed_len: usize,
+    threads: usize,
 }
 
 impl<'m> Plan<'m> {
@@ -33,14 +34,29 @@ impl<'m> Plan<'m> {
     /// # Errors
     /// The sizes exceed the address space.
     pub fn with_kernels(model: Model<'m>, kernels: &'static Kernels) -> Result<Self, PlanError> {
+        Self::of(model, kernels, 1)
+    }
+
+    /// Runs every layer that is worth it on several threads; each needs scratch of its own in the arena. The results are the
+    /// same for any number.
+    ///
+    /// # Errors
+    /// The sizes exceed the address space.
+    #[cfg(feature = "threads")]
+    pub fn with_threads(self, threads: core::num::NonZeroUsize) -> Result<Self, PlanError> {
+        Self::of(self.model, self.kernels, threads.get())
+    }
+
+    fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
         let (mut scratch, mut packed) = (0, 0usize);
         for layer in model.layers() {
-            let (layer_scratch, layer_packed) = layer_memory(&layer, kernels).ok_or(PlanError::TooLarge)?;
+            let (layer_scratch, layer_packed) =
+                layer_memory(&layer, kernels, threads).ok_or(PlanError::TooLarge)?;
             scratch = scratch.max(layer_scratch);
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
         let arena_len = arena_len(model.activation_bytes(), scratch).ok_or(PlanError::TooLarge)?;
-        Ok(Self { model, kernels, arena_len, packed_len: packed })
+        Ok(Self { model, kernels, arena_len, packed_len: packed, threads })
     }
 
     /// The model.
@@ -53,6 +69,12 @@ impl<'m> Plan<'m> {
     #[must_use]
     pub const fn kernels(&self) -> &'static Kernels {
         self.kernels
+    }
+
+    /// How many threads run a layer at most.
+    #[must_use]
+    pub const fn threads(&self) -> usize {
+        self.threads
     }
 
     /// Bytes of the arena: activations and the largest scratch of any layer. Exact: one byte less is refused.
@@ -91,10 +113,12 @@ fn arena_len(activations: usize, scratch: usize) -> Option<usize> {
 }
 
 /// Bytes of scratch and of packed weights; `None` when they exceed the address space.
-fn layer_memory(layer: &Layer<'_>, kernels: &Kernels) -> Option<(usize, usize)> {
+fn layer_memory(layer: &Layer<'_>, kernels: &Kernels, threads: usize) -> Option<(usize, usize)> {
     match &layer.op {
-        Op::Conv(conv) => ConvPlan::new(conv, &layer.input, &layer.output, kernels)
-            .map(|plan| (plan.scratch_len, plan.packed_len)),
+        Op::Conv(conv) => {
+            let plan = ConvPlan::new(conv, &layer.input, &layer.output, kernels)?;
+            Some((plan.scratch_len(threads)?, plan.packed_len()))
+        }
         Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => Some((0, 0)),
     }
 }

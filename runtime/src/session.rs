@@ -7,6 +7,7 @@ use crate::model::{Conv, Layer, Op};
 use crate::ops::conv::{ConvPlan, ConvRun};
 use crate::ops::{dense, pool};
 use crate::plan::Plan;
+use crate::threads::Threads;
 
 /// Alignment that the arena needs, in bytes: logits are int32.
 pub const ARENA_ALIGN: usize = 4;
@@ -29,6 +30,7 @@ pub struct Session<'m, 'b> {
     plan: Plan<'m>,
     arena: &'b mut [u8],
     packed: &'b [i8],
+    threads: Threads,
 }
 
 /// What a layer has computed.
@@ -76,7 +78,7 @@ impl<'m, 'b> Session<'m, 'b> {
     /// Takes the buffers and packs the weights if the kernels want them packed.
     ///
     /// # Errors
-    /// A buffer is too short, with the length needed, or not aligned.
+    /// A buffer is too short, with the length needed, or not aligned, or the system gives no threads.
     pub fn new(plan: Plan<'m>, buffers: Buffers<'b>) -> Result<Self, RunError> {
         let Buffers { arena, packed } = buffers;
         if arena.len() < plan.arena_len() {
@@ -93,7 +95,7 @@ impl<'m, 'b> Session<'m, 'b> {
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
         pack_weights(&plan, packed)?;
-        Ok(Self { plan, arena, packed })
+        Ok(Self { plan, arena, packed, threads: Threads::new(plan.threads())? })
     }
 
     /// The plan.
@@ -204,7 +206,7 @@ impl<'m, 'b> Session<'m, 'b> {
         match &layer.op {
             Op::Conv(conv) => {
                 let plan = self.plan.conv(layer)?;
-                let (own, rest) = packed.split_at_checked(plan.packed_len)?;
+                let (own, rest) = packed.split_at_checked(plan.packed_len())?;
                 let weights = if own.is_empty() { conv.weights } else { own };
                 self.run_conv(layer, conv, &plan, weights)?;
                 return Some(rest);
@@ -241,17 +243,17 @@ impl<'m, 'b> Session<'m, 'b> {
         plan: &ConvPlan,
         weights: &[i8],
     ) -> Option<()> {
-        let scratch = self.plan.scratch(plan.scratch_len);
+        let scratch = self.plan.scratch(plan.scratch_len(self.plan.threads())?);
         let (input, output) = (layer.input.range(), layer.output.range());
         let skip = conv.skip.map(|skip| skip.tensor.range());
         let separate_skip = skip.clone().filter(|skip| *skip != output && *skip != input);
         let reads_input_twice = skip.is_some_and(|skip| skip == input);
-        let kernels = self.plan.kernels();
+        let (kernels, threads) = (self.plan.kernels(), &self.threads);
         let run = |[input, output, scratch]: [&mut [u8]; 3], skip: Option<&[u8]>| {
             let input = bytemuck::cast_slice(input);
             let skip = if reads_input_twice { Some(input) } else { skip.map(bytemuck::cast_slice) };
             let run = ConvRun { layer, conv, plan, kernels, input, skip, weights };
-            run.run(bytemuck::cast_slice_mut(output), bytemuck::cast_slice_mut(scratch))
+            run.run(threads, bytemuck::cast_slice_mut(output), bytemuck::cast_slice_mut(scratch))
         };
         match separate_skip {
             None => run(self.arena.get_disjoint_mut([input, output, scratch]).ok()?, None),
@@ -286,7 +288,7 @@ fn pack_weights(plan: &Plan<'_>, packed: &mut [i8]) -> Result<(), RunError> {
         let broken = RunError::Internal { layer: layer.index };
         let Op::Conv(conv) = &layer.op else { continue };
         let conv_plan = plan.conv(&layer).ok_or(broken)?;
-        let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len).ok_or(broken)?;
+        let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len()).ok_or(broken)?;
         conv_plan.pack(&layer, conv, plan.kernels(), own).ok_or(broken)?;
         rest = behind;
     }

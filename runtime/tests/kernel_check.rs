@@ -333,11 +333,11 @@ fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
         }
     }
     let block = random.size(1, chunks);
-    let mut products = vec![[i32::from(GUARD); 16]; 36 * padded_tiles];
+    let mut products = vec![[i32::from(GUARD); 16]; 36 * winograd::stride(padded_tiles)];
     for (index, panel) in packed.bytes().chunks_exact(panel_len).enumerate() {
         for first in (0..chunks).step_by(block) {
             let range = first..chunks.min(first + block);
-            let mut transformed = vec![[i16::from(GUARD); 32]; 36 * 8 * range.len()];
+            let mut transformed = vec![[i16::from(GUARD); 32]; 36 * winograd::stride(8 * range.len())];
             (winograd.transform_weights)(panel, range.clone(), &mut transformed).unwrap();
             let job = Multiply {
                 input: &input[first..],

@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use resi8::Plan;
 use serde::Serialize;
 
-use crate::file::{self, Memory, ModelArgs, TimedInputArgs};
+use crate::file::{self, Memory, ModelArgs, ThreadArgs, TimedInputArgs};
 use crate::{output, say};
 
 /// Arguments of `bench`.
@@ -17,6 +16,9 @@ pub struct BenchArgs {
     /// Model to run
     #[command(flatten)]
     pub model: ModelArgs,
+    /// On how many threads
+    #[command(flatten)]
+    pub threads: ThreadArgs,
     /// What to time with
     #[command(flatten)]
     pub input: TimedInputArgs,
@@ -38,6 +40,10 @@ pub struct BenchReport {
     pub latency_ms_median: f64,
     /// Fastest run, in milliseconds.
     pub latency_ms_min: f64,
+    /// From opening the file to a session that is ready, in milliseconds.
+    pub load_ms: f64,
+    /// The first run, in milliseconds; those that are timed come later.
+    pub first_ms: f64,
     /// Threads used.
     pub threads: usize,
     /// Instruction set used.
@@ -64,12 +70,17 @@ pub(crate) fn median(times: &mut [Duration]) -> Duration {
 /// # Errors
 /// The model cannot be used, or computes something else than at conversion.
 pub fn bench(args: &BenchArgs) -> Result<()> {
+    let opened = Instant::now();
     let bytes = file::read(&args.model.model)?;
-    let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
-    let input = args.input.load(plan.model())?;
+    let plan = args.threads.plan(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
+    let load = opened.elapsed();
+    let started = Instant::now();
+    session.run()?;
+    let first = started.elapsed();
     session.self_test()?;
+    let input = args.input.load(plan.model())?;
     let mut times = Vec::new();
     for run in 0..args.warmup.saturating_add(args.runs.get()) {
         input.set(&mut session)?;
@@ -84,7 +95,9 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let report = BenchReport {
         latency_ms_median: milliseconds(median),
         latency_ms_min: milliseconds(fastest),
-        threads: 1,
+        load_ms: milliseconds(load),
+        first_ms: milliseconds(first),
+        threads: plan.threads(),
         isa: args.model.isa().name().to_owned(),
         runs: args.runs.get(),
         gmac_per_second: plan.model().macs() as f64 / median.as_secs_f64() / 1e9,
@@ -93,12 +106,14 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
         return output::print_json(&report);
     }
     say!(
-        "{:.3} ms median, {:.3} ms fastest of {} runs ({}, {} thread, {:.1} GMAC/s)",
+        "{:.3} ms median, {:.3} ms fastest of {} runs ({}, {} {}, {:.1} GMAC/s); ready after {:.1} ms",
         report.latency_ms_median,
         report.latency_ms_min,
         report.runs,
         report.isa,
         report.threads,
-        report.gmac_per_second
+        if report.threads == 1 { "thread" } else { "threads" },
+        report.gmac_per_second,
+        report.load_ms
     )
 }

@@ -1,5 +1,6 @@
 //! A model file on disk, and a session on the heap.
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -21,6 +22,42 @@ impl ModelArgs {
     #[must_use]
     pub fn isa(&self) -> Isa {
         self.isa.unwrap_or_else(Isa::best)
+    }
+}
+
+/// On how many threads a model runs.
+#[derive(Debug, Clone, Args)]
+pub struct ThreadArgs {
+    /// Threads; all processors by default. The results do not depend on it
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Most threads that can be asked for; every one has memory of its own.
+pub const MAX_THREADS: usize = 1024;
+
+/// Reads `--threads`.
+///
+/// # Errors
+/// It is not a number in range; the message says which.
+pub fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
+    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
+    threads.ok_or_else(|| format!("give a number from 1 to {MAX_THREADS}"))
+}
+
+/// As many threads as there are processors to run them.
+#[must_use]
+pub fn default_threads() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl ThreadArgs {
+    /// Plans a model for an instruction set and this many threads.
+    ///
+    /// # Errors
+    /// The instruction set is not available, or the buffers exceed the address space.
+    pub fn plan<'m>(&self, model: Model<'m>, isa: Isa) -> Result<Plan<'m>> {
+        Ok(Plan::new(model, isa)?.with_threads(self.threads.unwrap_or_else(default_threads))?)
     }
 }
 

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use resi8::{Layer, Observer, Output, Plan, RunError};
+use resi8::{Layer, Observer, Output, RunError};
 use serde::Serialize;
 
 use crate::bench::{median, milliseconds};
-use crate::file::{self, Memory, ModelArgs, TimedInputArgs};
+use crate::file::{self, Memory, ModelArgs, ThreadArgs, TimedInputArgs};
 use crate::{output, say};
 
 /// Arguments of `profile`.
@@ -18,6 +18,9 @@ pub struct ProfileArgs {
     /// Model to run
     #[command(flatten)]
     pub model: ModelArgs,
+    /// On how many threads
+    #[command(flatten)]
+    pub threads: ThreadArgs,
     /// What to time with
     #[command(flatten)]
     pub input: TimedInputArgs,
@@ -71,7 +74,7 @@ impl Observer for Stopwatch {
 pub fn profile(args: &ProfileArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
     let model = file::parse(&args.model.model, &bytes)?;
-    let plan = Plan::new(model, args.model.isa())?;
+    let plan = args.threads.plan(model, args.model.isa())?;
     let input = args.input.load(plan.model())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
-use resi8::{Model, Plan, Session, softmax, top_k};
+use resi8::{Model, Session, softmax, top_k};
 use serde::Serialize;
 
-use crate::file::{self, Memory, ModelArgs};
+use crate::file::{self, Memory, ModelArgs, ThreadArgs};
 use crate::{output, say};
 
 /// Arguments of `run`.
@@ -16,6 +16,9 @@ pub struct RunArgs {
     /// Model to run
     #[command(flatten)]
     pub model: ModelArgs,
+    /// On how many threads
+    #[command(flatten)]
+    pub threads: ThreadArgs,
     /// Pictures, JPEG or PNG
     #[arg(required = true)]
     pub pictures: Vec<PathBuf>,
@@ -90,7 +93,7 @@ pub fn classify_picture(session: &mut Session<'_, '_>, picture: &Path, top: usiz
 /// The model or a picture cannot be used.
 pub fn run(args: &RunArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
-    let plan = Plan::new(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
+    let plan = args.threads.plan(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let answers: Vec<Answer> = args

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use resi8::{Isa, Plan};
+use resi8::Isa;
 
-use crate::file::{self, Memory, ModelArgs};
+use crate::file::{self, Memory, ModelArgs, ThreadArgs};
 use crate::say;
 
 /// Arguments of `selftest`.
@@ -13,6 +13,9 @@ pub struct SelfTestArgs {
     /// Model to test; without `--isa`, with every instruction set of this CPU
     #[command(flatten)]
     pub model: ModelArgs,
+    /// On how many threads
+    #[command(flatten)]
+    pub threads: ThreadArgs,
 }
 
 /// Runs the command.
@@ -24,7 +27,7 @@ pub fn selftest(args: &SelfTestArgs) -> Result<()> {
     let model = file::parse(&args.model.model, &bytes)?;
     let isas: Vec<Isa> = args.model.isa.map_or_else(|| Isa::available().collect(), |isa| vec![isa]);
     for isa in isas {
-        let plan = Plan::new(model, isa)?;
+        let plan = args.threads.plan(model, isa)?;
         let mut memory = Memory::new(&plan)?;
         memory.session(plan)?.self_test()?;
         say!("{isa}: all {} layers as at conversion", model.layer_count())?;

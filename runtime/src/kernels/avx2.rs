@@ -213,6 +213,19 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn dot_chunk<const ROWS: usize>(
+        self,
+        mut acc: [Self::I32; ROWS],
+        values: [&[i16; LANES]; ROWS],
+        weights: &[WeightPair; LANES / 2],
+    ) -> [Self::I32; ROWS] {
+        for (acc, values) in acc.as_chunks_mut().0.iter_mut().zip(values.as_chunks().0) {
+            *acc = avx2!(self.dot_chunk_in_order(*acc, *values, weights));
+        }
+        acc
+    }
+
+    #[inline(always)]
     fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32 {
         let (multiplier, offset) =
             (self.load32(&parameters.skip_multiplier), self.load32(&parameters.skip_offset));
@@ -418,6 +431,90 @@ fn pack_tile(
 }
 
 impl Avx2 {
+    /// [`Simd::dot_chunk`], in assembly, because the compiler reorders the additions so that accumulators are spilled.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn dot_chunk_in_order(
+        self,
+        acc: [[__m256i; 2]; GROUP],
+        values: [&[i16; LANES]; GROUP],
+        weights: &[WeightPair; LANES / 2],
+    ) -> [[__m256i; 2]; GROUP] {
+        macro_rules! tile {
+            ($values:literal, $pair:literal, $low:literal, $high:literal, $x:literal, $t:literal) => {
+                concat!(
+                    "vpbroadcastd ",
+                    $x,
+                    ", dword ptr [",
+                    $values,
+                    " + 4*",
+                    $pair,
+                    "]\n",
+                    "vpmaddwd ",
+                    $t,
+                    ", ",
+                    $x,
+                    ", {w0}\n",
+                    "vpmaddwd ",
+                    $x,
+                    ", ",
+                    $x,
+                    ", {w1}\n",
+                    "vpaddd ",
+                    $low,
+                    ", ",
+                    $low,
+                    ", ",
+                    $t,
+                    "\n",
+                    "vpaddd ",
+                    $high,
+                    ", ",
+                    $high,
+                    ", ",
+                    $x,
+                    "\n",
+                )
+            };
+        }
+        macro_rules! pair {
+            ($pair:literal) => {
+                concat!(
+                    "vmovdqu {w0}, ymmword ptr [{w} + 64*",
+                    $pair,
+                    "]\n",
+                    "vmovdqu {w1}, ymmword ptr [{w} + 64*",
+                    $pair,
+                    " + 32]\n",
+                    tile!("{a}", $pair, "{a0}", "{a1}", "{x0}", "{t0}"),
+                    tile!("{b}", $pair, "{b0}", "{b1}", "{x1}", "{t1}"),
+                    tile!("{c}", $pair, "{c0}", "{c1}", "{x0}", "{t0}"),
+                    tile!("{d}", $pair, "{d0}", "{d1}", "{x1}", "{t1}"),
+                )
+            };
+        }
+        let [[mut a0, mut a1], [mut b0, mut b1], [mut c0, mut c1], [mut d0, mut d1]] = acc;
+        let [a, b, c, d] = values;
+        // SAFETY: an `Avx2` is at hand, so the CPU has the instructions; what is read lies in the arrays that are
+        // referred to; nothing is written but the registers named.
+        unsafe {
+            core::arch::asm!(
+                pair!("0"), pair!("1"), pair!("2"), pair!("3"), pair!("4"), pair!("5"), pair!("6"), pair!("7"),
+                a = in(reg) a.as_ptr(), b = in(reg) b.as_ptr(), c = in(reg) c.as_ptr(), d = in(reg) d.as_ptr(),
+                w = in(reg) weights.as_ptr(),
+                a0 = inout(ymm_reg) a0, a1 = inout(ymm_reg) a1,
+                b0 = inout(ymm_reg) b0, b1 = inout(ymm_reg) b1,
+                c0 = inout(ymm_reg) c0, c1 = inout(ymm_reg) c1,
+                d0 = inout(ymm_reg) d0, d1 = inout(ymm_reg) d1,
+                w0 = out(ymm_reg) _, w1 = out(ymm_reg) _,
+                x0 = out(ymm_reg) _, x1 = out(ymm_reg) _,
+                t0 = out(ymm_reg) _, t1 = out(ymm_reg) _,
+                options(nostack, readonly, preserves_flags),
+            );
+        }
+        [[a0, a1], [b0, b1], [c0, c1], [d0, d1]]
+    }
+
     /// [`Simd::rescale`] of eight lanes.
     #[inline(always)]
     fn rescale_half(self, acc: __m256i, mantissa: __m256i, rounding: __m256i, shift: __m256i) -> __m256i {

@@ -6,6 +6,7 @@
 
 #![allow(unsafe_code, reason = "parameters are read from packed bytes")]
 
+use super::winograd::WeightPair;
 use super::{LayerWeights, SkipValues, Target};
 use crate::model::Channel;
 
@@ -69,6 +70,22 @@ pub(super) trait Simd: Copy {
     fn mul32(self, a: Self::I32, factor: i32) -> Self::I32;
     /// `acc[lane] + pair[0] * weights[2 * lane] + pair[1] * weights[2 * lane + 1]`.
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32;
+
+    /// [`Self::dot16`] of eight pairs of each of some rows of values, a multiple of [`GROUP`](super::winograd::GROUP).
+    #[inline(always)]
+    fn dot_chunk<const ROWS: usize>(
+        self,
+        mut acc: [Self::I32; ROWS],
+        values: [&[i16; LANES]; ROWS],
+        weights: &[WeightPair; LANES / 2],
+    ) -> [Self::I32; ROWS] {
+        for (pair, weights) in weights.iter().enumerate() {
+            for (acc, values) in acc.iter_mut().zip(values) {
+                *acc = self.dot16(*acc, [values[2 * pair], values[2 * pair + 1]], weights);
+            }
+        }
+        acc
+    }
 
     /// What a shortcut adds: `(value * multiplier + offset) >> shift`, with `values` in the order of channels.
     fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32;

@@ -27,6 +27,8 @@
 //! Weights are transformed again in every run, block by block: that takes 2 to 10 % of the time, and saves
 //! eight times the memory and its traffic.
 
+#![allow(unsafe_code, reason = "one loop without bounds checks")]
+
 #[cfg(target_arch = "x86_64")]
 use super::simd::{LANES, Parameters, Simd, finish};
 use super::{LayerWeights, Target};
@@ -68,8 +70,8 @@ pub struct Winograd {
     /// Transforms a row of tiles. `rows` are [`INPUT_TILE`] padded input rows of `row_len` values; chunk `k` of tile `x`
     /// becomes `out[x * chunks + k]`.
     pub transform_input: fn(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>,
-    /// Transforms the weights of a panel for the 16-channel chunks `chunks`: `out[point * pairs + pair]`, with 8 pairs
-    /// of channels a chunk.
+    /// Transforms the weights of a panel for the 16-channel chunks `chunks`: `out[point * stride(pairs) + pair]`, with
+    /// 8 pairs of channels a chunk.
     pub transform_weights:
         fn(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>,
     /// Multiplies and sums over channels.
@@ -112,9 +114,9 @@ pub struct Multiply<'a> {
     pub tile_chunks: usize,
     /// Chunks of the weights, which start with the first chunk of `input`.
     pub weight_chunks: usize,
-    /// Transformed weights, `[point][pair]`.
+    /// Transformed weights, as [`Winograd::transform_weights`] leaves them.
     pub weights: &'a [WeightPair],
-    /// Tiles, a multiple of [`GROUP`]; `products[point * tiles + tile]` is one tile's.
+    /// Tiles, a multiple of [`GROUP`]; `products[point * stride(tiles) + tile]` is one tile's.
     pub tiles: usize,
     /// Whether the products of earlier channels are in place and are added to.
     pub add: bool,
@@ -123,7 +125,7 @@ pub struct Multiply<'a> {
 /// What [`Winograd::transform_output`] reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Finish<'a> {
-    /// Products, `[point][tile]`.
+    /// Products, as [`Winograd::multiply`] leaves them.
     pub products: &'a [Product],
     /// Tiles of `products`.
     pub tiles: usize,
@@ -141,6 +143,13 @@ pub struct Finish<'a> {
 #[must_use]
 pub const fn is_exact(largest_sum: u64) -> bool {
     largest_sum < (1 << 25) / 128
+}
+
+/// Distance between the elements of two points when a point has `count` of them: an odd number of cache lines, so that
+/// the 36 points do not fall into the same few sets of the cache.
+#[must_use]
+pub const fn stride(count: usize) -> usize {
+    count | 1
 }
 
 /// Bytes of the packed weights and parameters of 16 output channels.
@@ -286,9 +295,8 @@ pub(super) mod steps {
     ) -> Option<()> {
         let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
         let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
-        let mut points = out.chunks_exact_mut(packed.len());
-        let mut points: [&mut [WeightPair]; POINTS] =
-            core::array::from_fn(|_| points.next().unwrap_or_default());
+        let stride = stride(packed.len());
+        let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
         for (pair, taps) in packed.iter().enumerate() {
             for half in 0..2 {
                 let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
@@ -297,9 +305,13 @@ pub(super) mod steps {
                 let c2 = weight_column(s, [g2, g5, g8], half);
                 for row in 0..INPUT_TILE {
                     let values = weight_1d(s, [c0[row], c1[row], c2[row]]);
-                    for (value, points) in values.into_iter().zip(points.get_mut(row * INPUT_TILE..)?) {
-                        let (halves, _) = points.get_mut(pair)?.as_chunks_mut::<LANES>();
-                        s.store16(value, halves.get_mut(half)?);
+                    for (column, value) in values.into_iter().enumerate() {
+                        let point = row * INPUT_TILE + column;
+                        // SAFETY: `out` has two halves for each of `POINTS * stride` pairs; `point < POINTS`, and
+                        // `pair < packed.len() <= stride`.
+                        s.store16(value, unsafe {
+                            out.get_unchecked_mut((point * stride + pair) * 2 + half)
+                        });
                     }
                 }
             }
@@ -337,8 +349,8 @@ pub(super) mod steps {
     ) -> Option<()> {
         let pairs = job.weight_chunks * LANES / 2;
         for point in 0..POINTS {
-            let weights = job.weights.get(point * pairs..)?.get(..pairs)?;
-            let products = products.get_mut(point * job.tiles..)?.get_mut(..job.tiles)?;
+            let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
+            let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
             let (wide, rest) = products.as_chunks_mut::<WIDE>();
             let wide_tiles = wide.len() * WIDE;
             for (group, products) in wide.iter_mut().enumerate() {
@@ -373,11 +385,7 @@ pub(super) mod steps {
             for (tile, values) in values.iter_mut().enumerate() {
                 *values = input.get(tile * job.tile_chunks + chunk)?.get(point)?;
             }
-            for (pair, weights) in weights.iter().enumerate() {
-                for (acc, values) in acc.iter_mut().zip(values) {
-                    *acc = s.dot16(*acc, [values[2 * pair], values[2 * pair + 1]], weights);
-                }
-            }
+            acc = s.dot_chunk(acc, values, weights);
         }
         for (product, acc) in products.iter_mut().zip(acc) {
             s.store32(acc, product);
@@ -399,7 +407,7 @@ pub(super) mod steps {
             let mut values = [s.zero32(); INPUT_TILE];
             for (row, value) in values.iter_mut().enumerate() {
                 let point = row * INPUT_TILE + column;
-                *value = s.load32(job.products.get(point * job.tiles + job.tile)?);
+                *value = s.load32(job.products.get(point * stride(job.tiles) + job.tile)?);
             }
             for (row, value) in rows.iter_mut().zip(output_1d(s, values)) {
                 row[column] = value;

@@ -2,14 +2,18 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, rows, shape};
+use super::{ConvRun, Needs, rows, shape};
 use crate::kernels::{ConvBlock, Direct, Grid, Kernels, Patches, Shape, Target};
 use crate::model::{Conv, Tensor};
 
 /// Geometry of a direct convolution.
+///
+/// A 1x1 convolution of stride 1 without padding has rows of one pixel, so that work can be cut anywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DirectPlan {
     shape: Shape,
+    /// Output pixels of a row.
+    width: usize,
     /// Output rows of a block.
     block_rows: usize,
     /// Values of one row that patches are read from.
@@ -21,28 +25,42 @@ pub(super) struct DirectPlan {
 }
 
 impl DirectPlan {
-    /// The plan, its bytes of scratch, and of packed weights.
+    /// The plan and what it needs.
     pub(super) fn new(
         conv: &Conv<'_>,
         input: &Tensor,
         output: &Tensor,
         direct: &Direct,
-    ) -> Option<(Self, usize, usize)> {
+    ) -> Option<(Self, Needs)> {
         let shape = shape(conv, input, output);
         let [_, left, _, right] = conv.window.pads;
-        let row_len = (left + input.w + right).checked_mul(input.c)?;
-        let block_rows = (direct.block_bytes / output.w.checked_mul(shape.depth())?).clamp(1, output.h);
-        let input_rows = (block_rows - 1) * conv.window.stride[0] + conv.window.kernel[0];
         let padded = conv.window.pads != [0; 4];
+        let pointwise = !padded
+            && conv.window.kernel == [1, 1]
+            && conv.window.stride == [1, 1]
+            && conv.skip.is_none_or(|skip| skip.stride == 1);
+        let (rows, width, input_width) =
+            if pointwise { (output.h * output.w, 1, 1) } else { (output.h, output.w, input.w) };
+        let row_len = (left + input_width + right).checked_mul(input.c)?;
+        let block_rows = (direct.block_bytes / width.checked_mul(shape.depth())?).clamp(1, rows);
+        let block_rows =
+            if pointwise { block_rows.next_multiple_of(direct.mr).min(rows) } else { block_rows };
+        let input_rows = (block_rows - 1) * conv.window.stride[0] + conv.window.kernel[0];
         let padded_len =
             if padded { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
-        let tiles = (block_rows * output.w).div_ceil(direct.mr);
+        let tiles = (block_rows * width).div_ceil(direct.mr);
         let (patches_len, packed_len) = match direct.packing {
             Some(packing) => ((packing.patches_len)(&shape)?, (packing.weights_len)(&shape)?),
             None => (0, 0),
         };
-        let scratch_len = tiles.checked_mul(patches_len)?.checked_add(padded_len)?;
-        Some((Self { shape, block_rows, row_len, padded_len, patches_len }, scratch_len, packed_len))
+        let needs = Needs {
+            scratch_len: tiles.checked_mul(patches_len)?.checked_add(padded_len)?,
+            packed_len,
+            rows,
+            row_len: width * output.c,
+            row_step: if pointwise { direct.mr } else { 1 },
+        };
+        Some((Self { shape, width, block_rows, row_len, padded_len, patches_len }, needs))
     }
 }
 
@@ -55,8 +73,7 @@ pub(super) fn run(
     scratch: &mut [i8],
 ) -> Option<()> {
     let (padded, panels) = scratch.split_at_mut_checked(plan.padded_len)?;
-    let row_len = run.layer.output.w * run.layer.output.c;
-    for (index, out) in out.chunks_mut(plan.block_rows * row_len).enumerate() {
+    for (index, out) in out.chunks_mut(plan.block_rows * run.plan.needs.row_len).enumerate() {
         let first = rows.start + index * plan.block_rows;
         let block_rows = first..rows.end.min(first + plan.block_rows);
         Block::new(run, plan, block_rows, padded)?.run(panels, out)?;
@@ -90,7 +107,7 @@ impl<'a> Block<'a> {
             rows::copy_padded(run.conv, &run.layer.input, run.input, first_row, plan.row_len, padded)?;
             &*padded
         };
-        let width = run.layer.output.w;
+        let width = plan.width;
         let (row, column) = (down * plan.row_len, right * run.layer.input.c);
         let one_row = row == width * column;
         let patches = Patches {
@@ -116,7 +133,7 @@ impl<'a> Block<'a> {
                 first_channel,
                 grid: Grid::line(0, self.run.layer.output.c),
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.rows.start, 0, None),
+                skip: self.run.skip(self.rows.start * plan.width, None),
             };
             let block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
             (direct.conv)(&block, out)?;

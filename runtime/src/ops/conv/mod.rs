@@ -10,14 +10,12 @@ use self::direct::DirectPlan;
 use self::winograd::WinogradPlan;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
 use crate::model::{Conv, Layer, Tensor};
+use crate::threads::Threads;
 
 /// How one convolution is executed, and the memory it needs for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConvPlan {
-    /// Bytes of scratch, a multiple of 64.
-    pub(crate) scratch_len: usize,
-    /// Bytes of packed weights; 0 when they are read in place.
-    pub(crate) packed_len: usize,
+    needs: Needs,
     method: Method,
 }
 
@@ -27,17 +25,45 @@ enum Method {
     Winograd(WinogradPlan),
 }
 
+/// Memory of a method, and where its work can be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Needs {
+    /// Bytes of scratch of every thread, a multiple of 64.
+    scratch_len: usize,
+    /// Bytes of packed weights; 0 when they are read in place.
+    packed_len: usize,
+    /// Output rows.
+    rows: usize,
+    /// Values of one output row.
+    row_len: usize,
+    /// Rows that are computed together: work can be cut at multiples of it.
+    row_step: usize,
+}
+
+/// Multiply-accumulates that are worth the time it takes to wake another thread.
+const MACS_PER_THREAD: u64 = 1 << 20;
+
 impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
         if let Some(winograd) = &kernels.winograd
             && WinogradPlan::pays(conv, input, output, &winograd.costs)
         {
-            let (plan, scratch_len, packed_len) = WinogradPlan::new(input, output)?;
-            return Some(Self { scratch_len, packed_len, method: Method::Winograd(plan) });
+            let (plan, needs) = WinogradPlan::new(input, output)?;
+            return Some(Self { needs, method: Method::Winograd(plan) });
         }
-        let (plan, scratch_len, packed_len) = DirectPlan::new(conv, input, output, &kernels.direct)?;
-        Some(Self { scratch_len, packed_len, method: Method::Direct(plan) })
+        let (plan, needs) = DirectPlan::new(conv, input, output, &kernels.direct)?;
+        Some(Self { needs, method: Method::Direct(plan) })
+    }
+
+    /// Bytes of scratch when up to `threads` threads work.
+    pub(crate) fn scratch_len(&self, threads: usize) -> Option<usize> {
+        self.needs.scratch_len.checked_mul(threads)
+    }
+
+    /// Bytes of packed weights; 0 when they are read in place.
+    pub(crate) const fn packed_len(&self) -> usize {
+        self.needs.packed_len
     }
 
     /// Packs the layer's weights; nothing to do when they are read in place.
@@ -60,14 +86,6 @@ impl ConvPlan {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),
             },
-        }
-    }
-
-    /// Rows that are computed together: work can be cut at multiples of it.
-    const fn row_step(&self) -> usize {
-        match self.method {
-            Method::Direct(_) => 1,
-            Method::Winograd(_) => crate::kernels::winograd::TILE,
         }
     }
 }
@@ -94,14 +112,25 @@ pub(crate) struct ConvRun<'a> {
 }
 
 impl ConvRun<'_> {
-    /// Computes all rows.
-    pub(crate) fn run(&self, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
-        self.rows(0..self.layer.output.h, out, scratch)
+    /// Computes all rows, on as many threads as pays.
+    pub(crate) fn run(&self, threads: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
+        let Needs { scratch_len, rows, row_len, row_step, .. } = self.plan.needs;
+        let paying = usize::try_from(self.layer.macs() / MACS_PER_THREAD).unwrap_or(usize::MAX);
+        let parts = threads.count().min(paying).max(1);
+        if parts == 1 {
+            return self.rows(0..rows, out, scratch);
+        }
+        let part_rows = rows.div_ceil(row_step).div_ceil(parts) * row_step;
+        let scratches = scratch.chunks_exact_mut(scratch_len.max(1));
+        let outs = out.get_mut(..rows * row_len)?.chunks_mut(part_rows * row_len);
+        threads.run_all(outs.zip(scratches).enumerate().map(|(index, (out, scratch))| {
+            let first = index * part_rows;
+            move || self.rows(first..first + out.len() / row_len, out, scratch)
+        }))
     }
 
     /// Computes the output rows `rows`, which start at a multiple of the plan's row step, into `out`.
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
-        debug_assert!(rows.start.is_multiple_of(self.plan.row_step()), "rows are cut where tiles are");
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),
             Method::Winograd(plan) => winograd::run(self, plan, rows, out, scratch),
@@ -112,11 +141,12 @@ impl ConvRun<'_> {
         Epilogue { zero_point: self.layer.output.zero_point, clamp: self.conv.clamp }
     }
 
-    /// The shortcut of the block of output pixels that starts at `row` and `column`, with rows of `width` pixels; any
-    /// width when the pixels follow each other through the whole map.
-    fn skip(&self, row: usize, column: usize, width: Option<usize>) -> Option<SkipValues<'_>> {
+    /// The shortcut of the block of output pixels that starts at pixel `first`, with rows of `width` pixels; `None` when
+    /// the pixels follow each other through the whole map.
+    fn skip(&self, first: usize, width: Option<usize>) -> Option<SkipValues<'_>> {
         let skip = self.conv.skip?;
         let Tensor { w, c, .. } = skip.tensor;
+        let (row, column) = (first / self.layer.output.w, first % self.layer.output.w);
         let start = (row * w + column) * skip.stride * c;
         let rows =
             Grid { start, width: self.layer.output.w, row: skip.stride * w * c, column: skip.stride * c };

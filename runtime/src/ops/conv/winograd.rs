@@ -3,10 +3,10 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, rows};
+use super::{ConvRun, Needs, rows};
 use crate::kernels::winograd::{
     BLOCK_CHANNELS, CHANNELS, Costs, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
-    WeightPair, Winograd, is_exact, panel_len,
+    WeightPair, Winograd, is_exact, panel_len, stride,
 };
 use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
@@ -44,8 +44,8 @@ impl WinogradPlan {
         fits && exact && costs.pays(output.h * output.w, tiles, [input.c, output.c])
     }
 
-    /// The plan, its bytes of scratch, and of packed weights.
-    pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, usize, usize)> {
+    /// The plan and what it needs.
+    pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, Needs)> {
         let (rows, columns) = (output.h.div_ceil(TILE), output.w.div_ceil(TILE));
         let chunks = input.c / CHANNELS;
         let row_bytes = columns.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
@@ -55,8 +55,14 @@ impl WinogradPlan {
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
         let row_len = (columns * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
         let plan = Self { columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
-        let scratch = plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?;
-        Some((plan, scratch, panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?))
+        let needs = Needs {
+            scratch_len: plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?,
+            packed_len: panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?,
+            rows: output.h,
+            row_len: output.w * output.c,
+            row_step: TILE,
+        };
+        Some((plan, needs))
     }
 
     fn block_tiles(&self) -> usize {
@@ -69,8 +75,8 @@ impl WinogradPlan {
         Some([
             self.row_len.checked_mul(INPUT_TILE)?.checked_next_multiple_of(64)?,
             self.block_tiles().checked_mul(self.chunks)?.checked_mul(size_of::<InputChunk>())?,
-            POINTS * self.weight_chunks * (CHANNELS / 2) * size_of::<WeightPair>(),
-            self.product_tiles.checked_mul(POINTS * size_of::<Product>())?,
+            POINTS * stride(self.weight_chunks * CHANNELS / 2) * size_of::<WeightPair>(),
+            stride(self.product_tiles).checked_mul(POINTS * size_of::<Product>())?,
         ])
     }
 }
@@ -160,10 +166,10 @@ impl Block<'_> {
         let plan = self.plan;
         for first_tile in (0..self.tiles()).step_by(plan.product_tiles) {
             let tiles = plan.product_tiles.min((self.tiles() - first_tile).next_multiple_of(GROUP));
-            let products = scratch.products.get_mut(..POINTS * tiles)?;
+            let products = scratch.products.get_mut(..POINTS * stride(tiles))?;
             for first_chunk in (0..plan.chunks).step_by(plan.weight_chunks) {
                 let chunks = first_chunk..plan.chunks.min(first_chunk + plan.weight_chunks);
-                let weights = scratch.weights.get_mut(..POINTS * chunks.len() * CHANNELS / 2)?;
+                let weights = scratch.weights.get_mut(..POINTS * stride(chunks.len() * CHANNELS / 2))?;
                 if first_tile == 0 || plan.weight_chunks < plan.chunks {
                     (self.winograd.transform_weights)(panel, chunks.clone(), weights)?;
                 }
@@ -208,7 +214,7 @@ impl Block<'_> {
                 first_channel,
                 grid: Grid { start, width: TILE, row: output.w * output.c, column: output.c },
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.rows.start + row, column, Some(TILE)),
+                skip: self.run.skip((self.rows.start + row) * output.w + column, Some(TILE)),
             },
         };
         (self.winograd.transform_output)(&job, out)
