@@ -10,11 +10,15 @@ pub enum Isa {
     Portable,
     /// x86-64 with AVX2.
     Avx2,
+    /// x86-64 with the 256-bit forms of VNNI: AVX-VNNI, or AVX-512 with VNNI and VL.
+    AvxVnni,
+    /// x86-64 with AVX-512 (F, BW, VL) and VNNI.
+    Avx512Vnni,
 }
 
 impl Isa {
     /// All instruction sets, the most capable last.
-    pub const ALL: &'static [Self] = &[Self::Portable, Self::Avx2];
+    pub const ALL: &'static [Self] = &[Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni];
 
     /// The name that command lines and reports use.
     #[must_use]
@@ -22,6 +26,8 @@ impl Isa {
         match self {
             Self::Portable => "portable",
             Self::Avx2 => "avx2",
+            Self::AvxVnni => "avx-vnni",
+            Self::Avx512Vnni => "avx512-vnni",
         }
     }
 

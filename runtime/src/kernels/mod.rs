@@ -22,9 +22,15 @@ use crate::model::Channel;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512vnni;
+#[cfg(target_arch = "x86_64")]
+mod avx_vnni;
 pub mod portable;
 #[cfg(target_arch = "x86_64")]
 mod simd;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 pub mod winograd;
 
 /// The microkernels of one instruction set.
@@ -250,8 +256,12 @@ impl Kernels {
             Isa::Portable => Some(&portable::KERNELS),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::AvxVnni => avx_vnni::kernels(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Vnni => avx512vnni::kernels(),
             #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 => None,
+            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vnni => None,
         }
     }
 }

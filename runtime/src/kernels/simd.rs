@@ -6,9 +6,21 @@
 
 #![allow(unsafe_code, reason = "parameters are read from packed bytes")]
 
-use super::winograd::{GROUP, WeightPair};
+use super::winograd::WeightPair;
 use super::{LayerWeights, SkipValues, Target};
 use crate::model::Channel;
+
+/// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
+macro_rules! has {
+    ($($feature:tt),+) => {{
+        #[cfg(feature = "std")]
+        let here = $(std::arch::is_x86_feature_detected!($feature))&&+;
+        #[cfg(not(feature = "std"))]
+        let here = $(cfg!(target_feature = $feature))&&+;
+        here
+    }};
+}
+pub(super) use has;
 
 /// Channels of a panel: one for every lane.
 pub(super) const LANES: usize = 16;
@@ -59,14 +71,14 @@ pub(super) trait Simd: Copy {
     /// `acc[lane] + pair[0] * weights[2 * lane] + pair[1] * weights[2 * lane + 1]`.
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32;
 
-    /// [`Self::dot16`] of eight pairs of each of [`GROUP`] rows of values.
+    /// [`Self::dot16`] of eight pairs of each of some rows of values, a multiple of [`GROUP`](super::winograd::GROUP).
     #[inline(always)]
-    fn dot_chunk(
+    fn dot_chunk<const ROWS: usize>(
         self,
-        mut acc: [Self::I32; GROUP],
-        values: [&[i16; LANES]; GROUP],
+        mut acc: [Self::I32; ROWS],
+        values: [&[i16; LANES]; ROWS],
         weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; GROUP] {
+    ) -> [Self::I32; ROWS] {
         for (pair, weights) in weights.iter().enumerate() {
             for (acc, values) in acc.iter_mut().zip(values) {
                 *acc = self.dot16(*acc, [values[2 * pair], values[2 * pair + 1]], weights);

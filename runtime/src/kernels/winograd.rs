@@ -45,7 +45,7 @@ pub const POINTS: usize = INPUT_TILE * INPUT_TILE;
 /// Channels of a panel, of the input and of the output.
 pub const CHANNELS: usize = 16;
 
-/// Tiles that are multiplied together.
+/// The number of tiles that are multiplied is a multiple of this.
 pub const GROUP: usize = 4;
 
 /// Input channels of the largest block of weights that is transformed at a time.
@@ -63,6 +63,8 @@ pub type Product = [i32; CHANNELS];
 /// The steps of the method for one instruction set. All return `None` when a slice is too short.
 #[derive(Debug, Clone, Copy)]
 pub struct Winograd {
+    /// What decides between this method and direct convolution.
+    pub costs: Costs,
     /// Packs a layer's weights and channel parameters: one panel of [`panel_len`] bytes for 16 output channels.
     pub pack_weights: fn(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>,
     /// Transforms a row of tiles. `rows` are [`INPUT_TILE`] padded input rows of `row_len` values; chunk `k` of tile `x`
@@ -76,6 +78,31 @@ pub struct Winograd {
     pub multiply: fn(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>,
     /// Transforms the products of one tile back, finishes and stores its outputs.
     pub transform_output: fn(job: &Finish<'_>, out: &mut [i8]) -> Option<()>,
+}
+
+/// What the method and direct convolution cost, in 1/64 of a cycle or any other unit: only their ratios count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Costs {
+    /// Direct convolution: an output, per input channel and output channel.
+    pub direct: usize,
+    /// The 36 products of a tile, per input channel and output channel.
+    pub tile: usize,
+    /// Transforming the weights of an input channel and an output channel.
+    pub weights: usize,
+    /// Transforming a tile of an input channel.
+    pub input: usize,
+    /// Transforming a tile of an output channel back, beyond what finishing its outputs takes either way.
+    pub output: usize,
+}
+
+impl Costs {
+    /// Whether the method is the faster one, for a map of `outputs` pixels in `tiles` tiles and these numbers of input
+    /// and output channels.
+    #[must_use]
+    pub const fn pays(&self, outputs: usize, tiles: usize, [inputs, channels]: [usize; 2]) -> bool {
+        let tile = self.tile + self.input / channels + self.output / inputs;
+        tiles * tile + self.weights < self.direct * outputs
+    }
 }
 
 /// What [`Winograd::multiply`] reads.
@@ -319,9 +346,9 @@ pub(super) mod steps {
         ]
     }
 
-    /// See [`Winograd::multiply`].
+    /// See [`Winograd::multiply`]; `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
     #[inline(always)]
-    pub(in crate::kernels) fn multiply<S: Simd>(
+    pub(in crate::kernels) fn multiply<S: Simd, const WIDE: usize>(
         s: S,
         job: &Multiply<'_>,
         products: &mut [Product],
@@ -330,8 +357,14 @@ pub(super) mod steps {
         for point in 0..POINTS {
             let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
             let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
-            for (group, products) in products.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-                let input = job.input.get(group * GROUP * job.tile_chunks..)?;
+            let (wide, rest) = products.as_chunks_mut::<WIDE>();
+            let wide_tiles = wide.len() * WIDE;
+            for (group, products) in wide.iter_mut().enumerate() {
+                let input = job.input.get(group * WIDE * job.tile_chunks..)?;
+                multiply_group(s, job, point, input, weights, products)?;
+            }
+            for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+                let input = job.input.get((wide_tiles + group * GROUP) * job.tile_chunks..)?;
                 multiply_group(s, job, point, input, weights, products)?;
             }
         }
@@ -339,22 +372,22 @@ pub(super) mod steps {
     }
 
     #[inline(always)]
-    fn multiply_group<S: Simd>(
+    fn multiply_group<S: Simd, const TILES: usize>(
         s: S,
         job: &Multiply<'_>,
         point: usize,
         input: &[InputChunk],
         weights: &[WeightPair],
-        products: &mut [Product; GROUP],
+        products: &mut [Product; TILES],
     ) -> Option<()> {
-        let mut acc = [s.zero32(); GROUP];
+        let mut acc = [s.zero32(); TILES];
         if job.add {
             for (acc, product) in acc.iter_mut().zip(&*products) {
                 *acc = s.load32(product);
             }
         }
         for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
-            let mut values = [&[0i16; LANES]; GROUP];
+            let mut values = [&[0i16; LANES]; TILES];
             for (tile, values) in values.iter_mut().enumerate() {
                 *values = input.get(tile * job.tile_chunks + chunk)?.get(point)?;
             }

@@ -56,7 +56,9 @@ impl ConvPlan {
             Some(Pool { rows, columns, .. }) => Tensor { h: rows, w: columns, ..*output },
             None => *output,
         };
-        let (method, mut needs) = if kernels.winograd.is_some() && WinogradPlan::pays(conv, input, &map) {
+        let winograd = kernels.winograd.as_ref();
+        let pays = winograd.is_some_and(|winograd| WinogradPlan::pays(conv, input, &map, &winograd.costs));
+        let (method, mut needs) = if pays {
             let (plan, needs) = WinogradPlan::new(input, &map)?;
             (Method::Winograd(plan), needs)
         } else {

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use super::{ConvRun, Needs, rows};
 use crate::kernels::winograd::{
-    BLOCK_CHANNELS, CHANNELS, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
+    BLOCK_CHANNELS, CHANNELS, Costs, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
     WeightPair, Winograd, is_exact, panel_len, stride,
 };
 use crate::kernels::{Grid, Target};
@@ -38,13 +38,12 @@ pub(super) struct WinogradPlan {
 
 impl WinogradPlan {
     /// Whether the method can be used, exactly, and is faster than direct convolution.
-    pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Tensor) -> bool {
+    pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Tensor, costs: &Costs) -> bool {
         let fits =
             conv.window.kernel == [3, 3] && conv.window.stride == [1, 1] && input.c.is_multiple_of(CHANNELS);
         let exact = is_exact(conv.weight_sum);
-        // Cycles for a pair of channels, in quarters: a direct output takes one, a tile 6, transforming the weights 9.
         let tiles = (output.h.div_ceil(TILE) * output.w.div_ceil(TILE)).next_multiple_of(GROUP);
-        fits && exact && 6 * tiles + 9 < output.h * output.w
+        fits && exact && costs.pays(output.h * output.w, tiles, [input.c, output.c])
     }
 
     /// The plan and what it needs.

@@ -1,0 +1,209 @@
+//! AVX-512 with VNNI: Zen 4 and later, Ice Lake, Sapphire Rapids.
+//!
+//! One register holds the sums of 16 channels; a tile of direct convolution (see [`vnni`]) is 14 pixels by 32
+//! channels: 28 registers for sums, two for weights, one or two for activations. A step of four values of depth loads
+//! two registers of weights and broadcasts 14 activations for 28 `vpdpbusd`.
+#![allow(unsafe_code, reason = "AVX-512 intrinsics")]
+
+use core::arch::x86_64::*;
+
+use super::simd::{LANES, Parameters, Simd, has};
+use super::vnni::{self, Vnni, WeightBlock, entry, table};
+use super::winograd::{self, Finish, InputChunk, Multiply, Product, WeightPair, Winograd};
+use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
+use crate::Isa;
+
+// Eight tiles of Winograd together: as many sums in flight as hide the latency of `vpdpwssd`.
+table!(Isa::Avx512Vnni, Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni", winograd_group: 8);
+
+/// The table, if this CPU has what it is compiled for.
+pub(super) fn kernels() -> Option<&'static Kernels> {
+    has!("avx512f", "avx512bw", "avx512vl", "avx512vnni").then_some(&KERNELS)
+}
+
+/// Exists only in code that is compiled for AVX-512 F, BW, VL and VNNI, so that it proves that the CPU has them.
+#[derive(Debug, Clone, Copy)]
+struct Avx512Vnni(());
+
+impl Avx512Vnni {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn new() -> Self {
+        Self(())
+    }
+
+    /// `vpdpwssd`, in assembly because the compiler makes two instructions of the intrinsic to shorten the chain of
+    /// sums, which is not what limits the loop.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn dpwssd(self, mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: the function is compiled for AVX-512 VNNI; nothing but the register named is written.
+        unsafe {
+            core::arch::asm!(
+                "vpdpwssd {acc}, {a}, {b}",
+                acc = inout(zmm_reg) acc, a = in(zmm_reg) a, b = in(zmm_reg) b,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+        acc
+    }
+}
+
+/// Calls intrinsics where an [`Avx512Vnni`] is at hand.
+macro_rules! avx512 {
+    ($value:expr) => {
+        // SAFETY: an `Avx512Vnni` is at hand, which exists only where the CPU has what the intrinsics need; those with a
+        // pointer get one to an array of the size that they access, without a demand on alignment.
+        unsafe { $value }
+    };
+}
+
+impl Simd for Avx512Vnni {
+    type I16 = __m256i;
+    type I32 = __m512i;
+
+    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    #[inline(always)]
+    fn widen(self, values: &[i8; LANES]) -> Self::I16 {
+        avx512!(_mm256_cvtepi8_epi16(_mm_loadu_si128(values.as_ptr().cast())))
+    }
+
+    #[inline(always)]
+    fn load16(self, values: &[i16; LANES]) -> Self::I16 {
+        avx512!(_mm256_loadu_si256(values.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn store16(self, values: Self::I16, out: &mut [i16; LANES]) {
+        avx512!(_mm256_storeu_si256(out.as_mut_ptr().cast(), values));
+    }
+
+    #[inline(always)]
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx512!(_mm256_add_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx512!(_mm256_sub_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn mul16(self, a: Self::I16, factor: i16) -> Self::I16 {
+        avx512!(_mm256_mullo_epi16(a, _mm256_set1_epi16(factor)))
+    }
+
+    #[inline(always)]
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
+        avx512!(_mm256_slli_epi16::<BITS>(a))
+    }
+
+    #[inline(always)]
+    fn zero32(self) -> Self::I32 {
+        avx512!(_mm512_setzero_si512())
+    }
+
+    #[inline(always)]
+    fn load32(self, values: &[i32; LANES]) -> Self::I32 {
+        avx512!(_mm512_loadu_si512(values.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn store32(self, values: Self::I32, out: &mut [i32; LANES]) {
+        avx512!(_mm512_storeu_si512(out.as_mut_ptr().cast(), values));
+    }
+
+    #[inline(always)]
+    fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        avx512!(_mm512_add_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn sub32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        avx512!(_mm512_sub_epi32(a, b))
+    }
+
+    #[inline(always)]
+    fn shl32<const BITS: i32>(self, a: Self::I32) -> Self::I32 {
+        avx512!(_mm512_sll_epi32(a, _mm_cvtsi32_si128(BITS)))
+    }
+
+    #[inline(always)]
+    fn shr32<const BITS: i32>(self, a: Self::I32) -> Self::I32 {
+        avx512!(_mm512_sra_epi32(a, _mm_cvtsi32_si128(BITS)))
+    }
+
+    #[inline(always)]
+    fn mul32(self, a: Self::I32, factor: i32) -> Self::I32 {
+        avx512!(_mm512_mullo_epi32(a, _mm512_set1_epi32(factor)))
+    }
+
+    #[inline(always)]
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
+        let pair = bytemuck::cast(pair);
+        avx512!(self.dpwssd(acc, _mm512_loadu_si512(weights.as_ptr().cast()), _mm512_set1_epi32(pair)))
+    }
+
+    #[inline(always)]
+    fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32 {
+        let (multiplier, offset) =
+            (self.load32(&parameters.skip_multiplier), self.load32(&parameters.skip_offset));
+        avx512!({
+            let values = _mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast()));
+            let term = _mm512_add_epi32(_mm512_mullo_epi32(values, multiplier), offset);
+            _mm512_sra_epi32(term, _mm_cvtsi32_si128(shift.into()))
+        })
+    }
+
+    /// High half of the product, rounding shift: the same as one rounding because the shift is not 0.
+    #[inline(always)]
+    fn rescale(self, acc: Self::I32, parameters: &Parameters) -> Self::I32 {
+        const ODD_TO_EVEN: i32 = 0b11_11_01_01;
+        let mantissa = self.load32(&parameters.mantissa);
+        let (rounding, shift) = (self.load32(&parameters.rounding), self.load32(&parameters.shift));
+        avx512!({
+            let even = _mm512_mul_epi32(acc, mantissa);
+            let odd = _mm512_mul_epi32(
+                _mm512_shuffle_epi32::<ODD_TO_EVEN>(acc),
+                _mm512_shuffle_epi32::<ODD_TO_EVEN>(mantissa),
+            );
+            let high = _mm512_mask_shuffle_epi32::<ODD_TO_EVEN>(odd, 0b0101_0101_0101_0101, even);
+            _mm512_srav_epi32(_mm512_add_epi32(high, rounding), shift)
+        })
+    }
+
+    #[inline(always)]
+    fn narrow(self, values: Self::I32, zero_point: i8, [low, high]: [i8; 2]) -> [i8; LANES] {
+        let mut out = [0; LANES];
+        avx512!({
+            let values = _mm512_add_epi32(values, _mm512_set1_epi32(zero_point.into()));
+            let values = _mm512_max_epi32(values, _mm512_set1_epi32(low.into()));
+            let values = _mm512_min_epi32(values, _mm512_set1_epi32(high.into()));
+            _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(values));
+        });
+        out
+    }
+}
+
+impl Vnni for Avx512Vnni {
+    const MR: usize = 14;
+    const PANELS: usize = 2;
+
+    type Activations = __m512i;
+
+    #[inline(always)]
+    fn splat(self, values: &[u8; 4]) -> Self::Activations {
+        avx512!(_mm512_set1_epi32(i32::from_le_bytes(*values)))
+    }
+
+    #[inline(always)]
+    fn load_weights(self, weights: &WeightBlock) -> Self::I32 {
+        avx512!(_mm512_loadu_si512(weights.as_ptr().cast()))
+    }
+
+    #[inline(always)]
+    fn dot8(self, acc: Self::I32, activations: Self::Activations, weights: Self::I32) -> Self::I32 {
+        avx512!(_mm512_dpbusd_epi32(acc, activations, weights))
+    }
+}
