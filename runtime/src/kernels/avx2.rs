@@ -13,7 +13,7 @@
 
 use core::arch::x86_64::*;
 
-use super::simd::{LANES, Parameters, Simd, finish};
+use super::simd::{LANES, Parameters, Place, Simd, finish};
 use super::winograd::{self, Costs, Finish, GROUP, InputChunk, Multiply, Product, WeightPair, Winograd};
 use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
 use crate::Isa;
@@ -715,7 +715,7 @@ fn conv_avx2(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
         let acc =
             multiply_tile(s, weights, bytemuck::cast_slice(patches), wide.get(..*wide_count as usize)?)?;
         for (pixel, acc) in (first..block.patches.pixels).zip(acc) {
-            finish(s, acc, parameters, &block.target, pixel, out)?;
+            finish(s, acc, parameters, &block.target, Place::of_pixel(&block.target, pixel), out)?;
         }
     }
     Some(())
@@ -828,7 +828,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
             }
         }
         for (pixel, acc) in (first..block.patches.pixels).zip(acc) {
-            finish(s, acc, parameters, &block.target, pixel, out)?;
+            finish(s, acc, parameters, &block.target, Place::of_pixel(&block.target, pixel), out)?;
         }
     }
     Some(())

@@ -144,7 +144,14 @@ impl Grid {
         if pixel < self.width {
             return self.start + pixel * self.column;
         }
-        self.start + pixel / self.width * self.row + pixel % self.width * self.column
+        self.place_of_row(pixel / self.width, pixel % self.width)
+    }
+
+    /// Where the pixel at a row and a column starts.
+    #[inline(always)]
+    #[must_use]
+    pub const fn place_of_row(&self, row: usize, column: usize) -> usize {
+        self.start + row * self.row + column * self.column
     }
 }
 

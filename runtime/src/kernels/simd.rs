@@ -160,6 +160,31 @@ impl Parameters {
     }
 }
 
+/// Where a pixel's channels start.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// In the output.
+    pub(super) out: usize,
+    /// In the values of the shortcut, if it has its own.
+    pub(super) skip: usize,
+}
+
+impl Place {
+    /// That of a pixel of the target's grids.
+    #[inline(always)]
+    pub(super) fn of_pixel(target: &Target<'_>, pixel: usize) -> Self {
+        let skip = target.skip.as_ref().map_or(0, |skip| skip.grid.place(pixel));
+        Self { out: target.grid.place(pixel), skip }
+    }
+
+    /// The same by row and column, which takes no division.
+    #[inline(always)]
+    pub(super) fn of_row(target: &Target<'_>, row: usize, column: usize) -> Self {
+        let skip = target.skip.as_ref().map_or(0, |skip| skip.grid.place_of_row(row, column));
+        Self { out: target.grid.place_of_row(row, column), skip }
+    }
+}
+
 /// Bias, shortcut, requantization, clamp and store of one pixel's channels of a panel.
 #[inline(always)]
 pub(super) fn finish<S: Simd>(
@@ -167,13 +192,13 @@ pub(super) fn finish<S: Simd>(
     acc: S::I32,
     parameters: &Parameters,
     target: &Target<'_>,
-    pixel: usize,
+    place: Place,
     out: &mut [i8],
 ) -> Option<()> {
     let mut acc = s.add32(acc, s.load32(&parameters.bias));
-    let out = out.get_mut(target.grid.place(pixel) + target.first_channel..)?;
+    let out = out.get_mut(place.out + target.first_channel..)?;
     if let Some(skip) = &target.skip {
-        let values = skip_values(target, skip, pixel, out)?;
+        let values = skip_values(target, skip, place, out)?;
         acc = s.add32(acc, s.skip_term(&values, parameters, skip.shift));
     }
     let values = s.narrow(s.rescale(acc, parameters), target.epilogue.zero_point, target.epilogue.clamp);
@@ -186,11 +211,14 @@ pub(super) fn finish<S: Simd>(
 
 /// The shortcut's values for the channels of a panel; where there is none the channel's multiplier is 0.
 #[inline(always)]
-fn skip_values(target: &Target<'_>, skip: &SkipValues<'_>, pixel: usize, out: &[i8]) -> Option<[i8; LANES]> {
+fn skip_values(target: &Target<'_>, skip: &SkipValues<'_>, place: Place, out: &[i8]) -> Option<[i8; LANES]> {
     let Some(values) = skip.values else {
-        return Some(out.first_chunk().copied().unwrap_or_else(|| some_values(out, 0)));
+        return Some(match out.first_chunk() {
+            Some(values) => *values,
+            None => some_values(out, 0),
+        });
     };
-    let values = values.get(skip.grid.place(pixel)..)?;
+    let values = values.get(place.skip..)?;
     let own = target.first_channel.wrapping_sub(skip.channel);
     if own < skip.channel_count && own + LANES <= skip.channel_count {
         return values.get(own..)?.first_chunk().copied();

@@ -19,7 +19,7 @@
 use core::ops::Range;
 
 use super::portable;
-use super::simd::{LANES, Parameters, Simd, finish};
+use super::simd::{LANES, Parameters, Place, Simd, finish};
 use super::winograd::Costs;
 use super::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
@@ -278,9 +278,10 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
             None => multiply(s, [first.blocks], patches, tile.len(), &mut sums)?,
         }
         for (pixel, [sums, next_sums]) in tile.zip(sums) {
-            finish(s, sums, first.parameters, target, pixel, out)?;
+            let place = Place::of_pixel(target, pixel);
+            finish(s, sums, first.parameters, target, place, out)?;
             if let Some(second) = second {
-                finish(s, next_sums, second.parameters, &next, pixel, out)?;
+                finish(s, next_sums, second.parameters, &next, place, out)?;
             }
         }
     }

@@ -30,7 +30,7 @@
 #![allow(unsafe_code, reason = "one loop without bounds checks")]
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::{LANES, Parameters, Simd, finish};
+use super::simd::{LANES, Parameters, Place, Simd, finish};
 use super::{LayerWeights, Target};
 
 /// Output rows and columns of a tile.
@@ -354,32 +354,33 @@ pub(super) mod steps {
         products: &mut [Product],
     ) -> Option<()> {
         let pairs = job.weight_chunks * LANES / 2;
+        // The last element that is read of the input, so that the loops below need not look again.
+        job.input.get((job.tiles.checked_sub(1)? * job.tile_chunks + job.weight_chunks).checked_sub(1)?)?;
         for point in 0..POINTS {
             let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
             let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
             let (wide, rest) = products.as_chunks_mut::<WIDE>();
             let wide_tiles = wide.len() * WIDE;
             for (group, products) in wide.iter_mut().enumerate() {
-                let input = job.input.get(group * WIDE * job.tile_chunks..)?;
-                multiply_group(s, job, point, input, weights, products)?;
+                multiply_group(s, job, point, group * WIDE, weights, products);
             }
             for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-                let input = job.input.get((wide_tiles + group * GROUP) * job.tile_chunks..)?;
-                multiply_group(s, job, point, input, weights, products)?;
+                multiply_group(s, job, point, wide_tiles + group * GROUP, weights, products);
             }
         }
         Some(())
     }
 
+    /// The products of `TILES` tiles from tile `first` on, all of which are in the input.
     #[inline(always)]
     fn multiply_group<S: Simd, const TILES: usize>(
         s: S,
         job: &Multiply<'_>,
         point: usize,
-        input: &[InputChunk],
+        first: usize,
         weights: &[WeightPair],
         products: &mut [Product; TILES],
-    ) -> Option<()> {
+    ) {
         let mut acc = [s.zero32(); TILES];
         if job.add {
             for (acc, product) in acc.iter_mut().zip(&*products) {
@@ -389,14 +390,16 @@ pub(super) mod steps {
         for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
             let mut values = [&[0i16; LANES]; TILES];
             for (tile, values) in values.iter_mut().enumerate() {
-                *values = input.get(tile * job.tile_chunks + chunk)?.get(point)?;
+                let index = (first + tile) * job.tile_chunks + chunk;
+                // SAFETY: `multiply` has seen the last element of the last tile that is multiplied, and `index` is not
+                // beyond it: `first + tile < job.tiles` and `chunk < job.weight_chunks`; and `point < POINTS`.
+                *values = unsafe { job.input.get_unchecked(index).get_unchecked(point) };
             }
             acc = s.dot_chunk(acc, values, weights);
         }
         for (product, acc) in products.iter_mut().zip(acc) {
             s.store32(acc, product);
         }
-        Some(())
     }
 
     /// See [`Winograd::transform_output`].
@@ -423,7 +426,7 @@ pub(super) mod steps {
         for (row, values) in rows.into_iter().enumerate().take(valid_rows) {
             for (column, value) in output_1d(s, values).into_iter().enumerate().take(valid_columns) {
                 let acc = s.shr32::<6>(s.mul32(value, INVERSE_OF_9));
-                finish(s, acc, parameters, &job.target, row * TILE + column, out)?;
+                finish(s, acc, parameters, &job.target, Place::of_row(&job.target, row, column), out)?;
             }
         }
         Some(())
