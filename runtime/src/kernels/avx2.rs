@@ -13,7 +13,7 @@
 
 use core::arch::x86_64::*;
 
-use super::simd::{LANES, Parameters, Place, Simd, finish};
+use super::simd::{LANES, Parameters, Place, Simd, finish, finish_four};
 use super::winograd::{self, Costs, Finish, GROUP, InputChunk, Multiply, Product, WeightPair, Winograd};
 use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
 use crate::Isa;
@@ -248,12 +248,34 @@ impl Simd for Avx2 {
     /// High half of the product, rounding shift: the same as one rounding because the shift is not 0.
     #[inline(always)]
     fn rescale(self, acc: Self::I32, parameters: &Parameters) -> Self::I32 {
-        let mantissa = self.load32(&parameters.mantissa);
+        let (mantissa, odd) = (self.load32(&parameters.mantissa), self.load32(&parameters.mantissa_odd));
         let (rounding, shift) = (self.load32(&parameters.rounding), self.load32(&parameters.shift));
         [
-            self.rescale_half(acc[0], mantissa[0], rounding[0], shift[0]),
-            self.rescale_half(acc[1], mantissa[1], rounding[1], shift[1]),
+            self.rescale_half(acc[0], [mantissa[0], odd[0]], rounding[0], shift[0]),
+            self.rescale_half(acc[1], [mantissa[1], odd[1]], rounding[1], shift[1]),
         ]
+    }
+
+    #[inline(always)]
+    fn narrow_pair(
+        self,
+        a: Self::I32,
+        b: Self::I32,
+        zero_point: i8,
+        [low, high]: [i8; 2],
+    ) -> [[i8; LANES]; 2] {
+        let (mut first, mut second) = ([0; LANES], [0; LANES]);
+        avx2!({
+            let zero_point = _mm256_set1_epi16(zero_point.into());
+            let a = _mm256_adds_epi16(_mm256_packs_epi32(a[0], a[1]), zero_point);
+            let b = _mm256_adds_epi16(_mm256_packs_epi32(b[0], b[1]), zero_point);
+            let bytes = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(a, b));
+            let bytes = _mm256_max_epi8(bytes, _mm256_set1_epi8(low));
+            let bytes = _mm256_min_epi8(bytes, _mm256_set1_epi8(high));
+            _mm_storeu_si128(first.as_mut_ptr().cast(), _mm256_castsi256_si128(bytes));
+            _mm_storeu_si128(second.as_mut_ptr().cast(), _mm256_extracti128_si256::<1>(bytes));
+        });
+        [first, second]
     }
 
     #[inline(always)]
@@ -519,12 +541,18 @@ impl Avx2 {
 
     /// [`Simd::rescale`] of eight lanes.
     #[inline(always)]
-    fn rescale_half(self, acc: __m256i, mantissa: __m256i, rounding: __m256i, shift: __m256i) -> __m256i {
+    fn rescale_half(
+        self,
+        acc: __m256i,
+        mantissa: [__m256i; 2],
+        rounding: __m256i,
+        shift: __m256i,
+    ) -> __m256i {
         const ODD_TO_EVEN: i32 = 0b11_11_01_01;
         avx2!({
-            let even = _mm256_mul_epi32(acc, mantissa);
+            let even = _mm256_mul_epi32(acc, mantissa[0]);
             let odd_acc = _mm256_shuffle_epi32::<ODD_TO_EVEN>(acc);
-            let odd = _mm256_mul_epi32(odd_acc, _mm256_shuffle_epi32::<ODD_TO_EVEN>(mantissa));
+            let odd = _mm256_mul_epi32(odd_acc, mantissa[1]);
             let high = _mm256_blend_epi32::<0b1010_1010>(_mm256_shuffle_epi32::<ODD_TO_EVEN>(even), odd);
             _mm256_srav_epi32(_mm256_add_epi32(high, rounding), shift)
         })
@@ -714,9 +742,30 @@ fn conv_avx2(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
         let [wide_count, wide @ ..] = bytemuck::try_cast_slice::<_, u32>(list).ok()? else { return None };
         let acc =
             multiply_tile(s, weights, bytemuck::cast_slice(patches), wide.get(..*wide_count as usize)?)?;
-        for (pixel, acc) in (first..block.patches.pixels).zip(acc) {
-            finish(s, acc, parameters, &block.target, Place::of_pixel(&block.target, pixel), out)?;
-        }
+        finish_tile(s, acc, parameters, block, first, out)?;
+    }
+    Some(())
+}
+
+/// The tile whose first pixel is `first`; at the end of the block some of its pixels are not there.
+#[inline(always)]
+fn finish_tile(
+    s: Avx2,
+    acc: [[__m256i; 2]; MR],
+    parameters: &Parameters,
+    block: &ConvBlock<'_>,
+    first: usize,
+    out: &mut [i8],
+) -> Option<()> {
+    let mut places = [Place { out: 0, skip: 0 }; MR];
+    for (pixel, place) in (first..block.patches.pixels).zip(&mut places) {
+        *place = Place::of_pixel(&block.target, pixel);
+    }
+    if first + MR <= block.patches.pixels {
+        return finish_four(s, acc, parameters, &block.target, places, out);
+    }
+    for ((_, acc), place) in (first..block.patches.pixels).zip(acc).zip(places) {
+        finish(s, acc, parameters, &block.target, place, out)?;
     }
     Some(())
 }
@@ -827,9 +876,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
                 *acc = s.dot16(*acc, *pair, weights);
             }
         }
-        for (pixel, acc) in (first..block.patches.pixels).zip(acc) {
-            finish(s, acc, parameters, &block.target, Place::of_pixel(&block.target, pixel), out)?;
-        }
+        finish_tile(s, acc, parameters, block, first, out)?;
     }
     Some(())
 }

@@ -93,6 +93,11 @@ pub(super) trait Simd: Copy {
     fn rescale(self, acc: Self::I32, parameters: &Parameters) -> Self::I32;
     /// Adds the zero point and clamps; the result is in the order of channels.
     fn narrow(self, values: Self::I32, zero_point: i8, clamp: [i8; 2]) -> [i8; LANES];
+    /// [`Self::narrow`] of two pixels.
+    #[inline(always)]
+    fn narrow_pair(self, a: Self::I32, b: Self::I32, zero_point: i8, clamp: [i8; 2]) -> [[i8; LANES]; 2] {
+        [self.narrow(a, zero_point, clamp), self.narrow(b, zero_point, clamp)]
+    }
 }
 
 /// The parameters of a panel's channels, each in the order of lanes.
@@ -103,6 +108,8 @@ pub(super) struct Parameters {
     pub(super) bias: [i32; LANES],
     /// Of the requantization, in `[2^30, 2^31)`.
     pub(super) mantissa: [i32; LANES],
+    /// The mantissa of the next odd lane, in every lane: for instructions that multiply even lanes only.
+    pub(super) mantissa_odd: [i32; LANES],
     /// `2^(shift - 1)` for the shift below.
     pub(super) rounding: [i32; LANES],
     /// Right shift after the high half of the product with the mantissa has been taken: 1 to 29.
@@ -113,7 +120,7 @@ pub(super) struct Parameters {
     pub(super) skip_offset: [i32; LANES],
 }
 
-// SAFETY: `repr(C)`, six arrays of int32: every bit pattern is valid and there is no padding.
+// SAFETY: `repr(C)`, seven arrays of int32: every bit pattern is valid and there is no padding.
 unsafe impl bytemuck::Zeroable for Parameters {}
 // SAFETY: as above.
 unsafe impl bytemuck::Pod for Parameters {}
@@ -137,6 +144,11 @@ impl Parameters {
                 let channel = Channel::read(record);
                 parameters.set(lane, &channel, bias_per_weight.wrapping_mul(sum), source.skip)?;
             }
+        }
+        for (lanes, odd) in
+            parameters.mantissa.as_chunks::<2>().0.iter().zip(parameters.mantissa_odd.as_chunks_mut().0)
+        {
+            *odd = [lanes[1]; 2];
         }
         Some(parameters)
     }
@@ -195,18 +207,133 @@ pub(super) fn finish<S: Simd>(
     place: Place,
     out: &mut [i8],
 ) -> Option<()> {
-    let mut acc = s.add32(acc, s.load32(&parameters.bias));
     let out = out.get_mut(place.out + target.first_channel..)?;
-    if let Some(skip) = &target.skip {
-        let values = skip_values(target, skip, place, out)?;
-        acc = s.add32(acc, s.skip_term(&values, parameters, skip.shift));
-    }
-    let values = s.narrow(s.rescale(acc, parameters), target.epilogue.zero_point, target.epilogue.clamp);
+    let values = match &target.skip {
+        Some(skip) => Some((skip_values(target, skip, place, out)?, skip.shift)),
+        None => None,
+    };
+    let acc = complete(s, acc, parameters, values);
+    let values = s.narrow(acc, target.epilogue.zero_point, target.epilogue.clamp);
     match target.channels.len() - target.first_channel {
         LANES.. => *out.first_chunk_mut()? = values,
         width => out.get_mut(..width)?.copy_from_slice(values.get(..width)?),
     }
     Some(())
+}
+
+/// [`finish`] of four pixels. Where all lanes have channels, and shortcut values if there is a shortcut, places are checked
+/// before anything else, and what follows has no branches.
+#[inline(always)]
+pub(super) fn finish_four<S: Simd>(
+    s: S,
+    acc: [S::I32; 4],
+    parameters: &Parameters,
+    target: &Target<'_>,
+    places: [Place; 4],
+    out: &mut [i8],
+) -> Option<()> {
+    let first = target.first_channel;
+    let own = target.skip.map_or(0, |skip| first.wrapping_sub(skip.channel));
+    let whole = match &target.skip {
+        Some(skip @ SkipValues { values: Some(_), .. }) => own.saturating_add(LANES) <= skip.channel_count,
+        _ => true,
+    };
+    if !whole || target.channels.len() - first < LANES {
+        for (acc, place) in acc.into_iter().zip(places) {
+            finish(s, acc, parameters, target, place, out)?;
+        }
+        return Some(());
+    }
+    let starts = Starts::new(places.map(|place| place.out + first), out)?;
+    let acc = match target.skip {
+        None => complete_four(s, acc, parameters, None),
+        Some(SkipValues { values: None, shift, .. }) => {
+            complete_four(s, acc, parameters, Some((starts.read(out)?, shift)))
+        }
+        Some(SkipValues { values: Some(values), shift, .. }) => {
+            let starts = Starts::new(places.map(|place| place.skip + own), values)?;
+            complete_four(s, acc, parameters, Some((starts.read(values)?, shift)))
+        }
+    };
+    let (zero_point, clamp) = (target.epilogue.zero_point, target.epilogue.clamp);
+    let [a, b] = s.narrow_pair(acc[0], acc[1], zero_point, clamp);
+    let [c, d] = s.narrow_pair(acc[2], acc[3], zero_point, clamp);
+    starts.write([a, b, c, d], out)
+}
+
+/// Places of four pixels from which `LANES` values lie in a slice of some length.
+struct Starts {
+    starts: [usize; 4],
+    len: usize,
+}
+
+impl Starts {
+    #[inline(always)]
+    fn new(starts: [usize; 4], values: &[i8]) -> Option<Self> {
+        let len = values.len();
+        let last = len.checked_sub(LANES)?;
+        let [a, b, c, d] = starts;
+        (a <= last && b <= last && c <= last && d <= last).then_some(Self { starts, len })
+    }
+
+    /// Reads from a slice of that length.
+    #[inline(always)]
+    fn read(&self, values: &[i8]) -> Option<[[i8; LANES]; 4]> {
+        let p = (values.len() == self.len).then_some(values.as_ptr().cast::<[i8; LANES]>())?;
+        let [a, b, c, d] = self.starts;
+        // SAFETY: `new` has seen that `LANES` values from every start lie in a slice of this length.
+        Some(unsafe {
+            [p.byte_add(a).read(), p.byte_add(b).read(), p.byte_add(c).read(), p.byte_add(d).read()]
+        })
+    }
+
+    /// Writes to a slice of that length.
+    #[inline(always)]
+    fn write(&self, [a, b, c, d]: [[i8; LANES]; 4], values: &mut [i8]) -> Option<()> {
+        let p = (values.len() == self.len).then_some(values.as_mut_ptr().cast::<[i8; LANES]>())?;
+        let starts = self.starts;
+        // SAFETY: as in `read`.
+        unsafe {
+            p.byte_add(starts[0]).write(a);
+            p.byte_add(starts[1]).write(b);
+            p.byte_add(starts[2]).write(c);
+            p.byte_add(starts[3]).write(d);
+        }
+        Some(())
+    }
+}
+
+/// Adds bias and shortcut, and rescales.
+#[inline(always)]
+fn complete<S: Simd>(s: S, acc: S::I32, parameters: &Parameters, skip: Option<([i8; LANES], u8)>) -> S::I32 {
+    let mut acc = s.add32(acc, s.load32(&parameters.bias));
+    if let Some((values, shift)) = skip {
+        acc = s.add32(acc, s.skip_term(&values, parameters, shift));
+    }
+    s.rescale(acc, parameters)
+}
+
+#[inline(always)]
+fn complete_four<S: Simd>(
+    s: S,
+    [a, b, c, d]: [S::I32; 4],
+    parameters: &Parameters,
+    skip: Option<([[i8; LANES]; 4], u8)>,
+) -> [S::I32; 4] {
+    let Some((values, shift)) = skip else {
+        return [
+            complete(s, a, parameters, None),
+            complete(s, b, parameters, None),
+            complete(s, c, parameters, None),
+            complete(s, d, parameters, None),
+        ];
+    };
+    [
+        complete(s, a, parameters, Some((values[0], shift))),
+        complete(s, b, parameters, Some((values[1], shift))),
+        complete(s, c, parameters, Some((values[2], shift))),
+        complete(s, d, parameters, Some((values[3], shift))),
+    ]
 }
 
 /// The shortcut's values for the channels of a panel; where there is none the channel's multiplier is 0.

@@ -30,7 +30,7 @@
 #![allow(unsafe_code, reason = "one loop without bounds checks")]
 
 #[cfg(target_arch = "x86_64")]
-use super::simd::{LANES, Parameters, Place, Simd, finish};
+use super::simd::{LANES, Parameters, Place, Simd, finish, finish_four};
 use super::{LayerWeights, Target};
 
 /// Output rows and columns of a tile.
@@ -159,7 +159,7 @@ pub const fn panel_len(input_channels: usize) -> usize {
 }
 
 /// Bytes of the parameters at the start of a panel.
-const PARAMETERS_LEN: usize = 6 * CHANNELS * 4;
+const PARAMETERS_LEN: usize = 7 * CHANNELS * 4;
 
 /// A packed pair of input channels: nine taps, and for each the 16 output channels' weights, two and two.
 #[cfg(target_arch = "x86_64")]
@@ -411,25 +411,47 @@ pub(super) mod steps {
     ) -> Option<()> {
         let parameters: &[Parameters] = bytemuck::try_cast_slice(job.panel.get(..PARAMETERS_LEN)?).ok()?;
         let [parameters] = parameters else { return None };
-        let mut rows = [[s.zero32(); INPUT_TILE]; TILE];
-        for column in 0..INPUT_TILE {
-            let mut values = [s.zero32(); INPUT_TILE];
-            for (row, value) in values.iter_mut().enumerate() {
-                let point = row * INPUT_TILE + column;
-                *value = s.load32(job.products.get(point * stride(job.tiles) + job.tile)?);
-            }
-            for (row, value) in rows.iter_mut().zip(output_1d(s, values)) {
-                row[column] = value;
-            }
-        }
+        let columns = [
+            output_column(s, job, 0)?,
+            output_column(s, job, 1)?,
+            output_column(s, job, 2)?,
+            output_column(s, job, 3)?,
+            output_column(s, job, 4)?,
+            output_column(s, job, 5)?,
+        ];
+        let [c0, c1, c2, c3, c4, c5] = &columns;
         let [valid_rows, valid_columns] = job.valid;
-        for (row, values) in rows.into_iter().enumerate().take(valid_rows) {
-            for (column, value) in output_1d(s, values).into_iter().enumerate().take(valid_columns) {
-                let acc = s.shr32::<6>(s.mul32(value, INVERSE_OF_9));
-                finish(s, acc, parameters, &job.target, Place::of_row(&job.target, row, column), out)?;
+        for row in 0..valid_rows.min(TILE) {
+            let values = [c0[row], c1[row], c2[row], c3[row], c4[row], c5[row]];
+            let [a, b, c, d] = output_1d(s, values);
+            let values = [quotient(s, a), quotient(s, b), quotient(s, c), quotient(s, d)];
+            let place = |column| Place::of_row(&job.target, row, column);
+            let places = [place(0), place(1), place(2), place(3)];
+            if valid_columns == TILE {
+                finish_four(s, values, parameters, &job.target, places, out)?;
+            } else {
+                for (value, place) in values.into_iter().zip(places).take(valid_columns) {
+                    finish(s, value, parameters, &job.target, place, out)?;
+                }
             }
         }
         Some(())
+    }
+
+    /// `A' m` of one column of the products.
+    #[inline(always)]
+    fn output_column<S: Simd>(s: S, job: &Finish<'_>, column: usize) -> Option<[S::I32; TILE]> {
+        let row_stride = INPUT_TILE * stride(job.tiles);
+        let first = column * stride(job.tiles) + job.tile;
+        let row = |row: usize| job.products.get(first + row * row_stride);
+        let [a, b, c, d, e, f] = [row(0)?, row(1)?, row(2)?, row(3)?, row(4)?, row(5)?];
+        Some(output_1d(s, [s.load32(a), s.load32(b), s.load32(c), s.load32(d), s.load32(e), s.load32(f)]))
+    }
+
+    /// From `576 * y` to `y`.
+    #[inline(always)]
+    fn quotient<S: Simd>(s: S, value: S::I32) -> S::I32 {
+        s.shr32::<6>(s.mul32(value, INVERSE_OF_9))
     }
 
     /// `A' m`.
