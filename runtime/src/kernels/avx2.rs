@@ -406,9 +406,15 @@ fn pack_patches_avx2(
         return pack_pixels(s, shape, patches, panels);
     }
     let thresholds = bytemuck::cast_slice(weights.get(..blocks(shape) * KR)?).as_chunks::<KR>().0;
+    let mut places = patches.grid.places();
     let tiles = (0..patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact_mut(patches_len(shape)?)) {
-        pack_tile(s, shape, thresholds, patches, first, panel)?;
+        // Pixels behind the last one read what the first one of their tile reads.
+        let mut starts = [places.next()?; MR];
+        for start in starts.iter_mut().take(patches.pixels - first).skip(1) {
+            *start = places.next()?;
+        }
+        pack_tile(s, shape, thresholds, patches, starts, panel)?;
     }
     Some(())
 }
@@ -419,16 +425,12 @@ fn pack_tile(
     shape: &Shape,
     thresholds: &[[u8; KR]],
     patches: &Patches<'_>,
-    first: usize,
+    starts: [usize; MR],
     panel: &mut [i8],
 ) -> Option<()> {
     let (panel, list) = panel.split_at_mut_checked(blocks(shape) * size_of::<PatchBlock>())?;
     let panel: &mut [PatchBlock] = bytemuck::cast_slice_mut(panel);
     let [wide_count, wide @ ..] = bytemuck::try_cast_slice_mut::<_, u32>(list).ok()? else { return None };
-    let mut starts = [0; MR];
-    for (pixel, start) in starts.iter_mut().enumerate() {
-        *start = patches.grid.place((first + pixel).min(patches.pixels - 1));
-    }
     let run_blocks = shape.run_len.div_ceil(KR);
     let capacity = wide.len();
     let mut wide = wide.iter_mut();
@@ -836,30 +838,36 @@ fn pack_pixel_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> 
 #[inline(always)]
 fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
     let pixel_len = pixel_stride(shape) * LANES;
-    let panel_pixels = panels.chunks_exact_mut(patches_len(shape)?).flat_map(|panel| {
-        panel.get_mut(..MR * pixel_len * size_of::<i16>()).unwrap_or_default().chunks_exact_mut(pixel_len * 2)
-    });
-    for (pixel, values) in (0..patches.pixels).zip(panel_pixels) {
-        let values: &mut [i16] = bytemuck::try_cast_slice_mut(values).ok()?;
-        let start = patches.grid.place(pixel);
-        for run in 0..shape.runs {
-            let source = patches.source.get(start + run * patches.run_stride..)?;
-            for done in (0..shape.run_len).step_by(LANES) {
-                let source = source.get(done..)?;
-                let mut copy = [0; LANES];
-                let chunk = match source.first_chunk() {
-                    Some(chunk) => chunk,
-                    None => {
-                        copy.get_mut(..source.len())?.copy_from_slice(source);
-                        &copy
-                    }
-                };
-                let out = values.get_mut(run * shape.run_len + done..)?.first_chunk_mut()?;
-                s.store16(s.widen(chunk), out);
+    let mut places = patches.grid.places().take(patches.pixels);
+    for panel in panels.chunks_exact_mut(patches_len(shape)?) {
+        let panel: &mut [i16] = bytemuck::try_cast_slice_mut(panel).ok()?;
+        for values in panel.chunks_exact_mut(pixel_len).take(MR) {
+            let Some(start) = places.next() else { return Some(()) };
+            for run in 0..shape.runs {
+                let source = patches.source.get(start + run * patches.run_stride..)?;
+                for done in (0..shape.run_len).step_by(LANES) {
+                    let chunk = s.widen(&chunk_or_rest(source.get(done..)?));
+                    s.store16(chunk, values.get_mut(run * shape.run_len + done..)?.first_chunk_mut()?);
+                }
             }
         }
     }
     Some(())
+}
+
+/// Sixteen values; zeros where there are fewer.
+#[inline(always)]
+fn chunk_or_rest(values: &[i8]) -> [i8; LANES] {
+    match values.first_chunk() {
+        Some(chunk) => *chunk,
+        None => rest(values),
+    }
+}
+
+#[cold]
+fn rest(values: &[i8]) -> [i8; LANES] {
+    let mut values = values.iter();
+    [(); LANES].map(|()| values.next().copied().unwrap_or(0))
 }
 
 /// All pixels of a block of the first layer, for the 16 channels of a panel.
