@@ -569,15 +569,7 @@ impl Avx2 {
     /// `q + 128` of the `len` values at `start`, at most 32 of them; 0 for the rest.
     #[inline(always)]
     fn load_activations(self, source: &[i8], start: usize, len: usize) -> Option<__m256i> {
-        static MASK: [u8; 64] = {
-            let mut mask = [0; 64];
-            let mut i = 0;
-            while i < 32 {
-                mask[i] = 0xff;
-                i += 1;
-            }
-            mask
-        };
+        static MASK: [[u8; 32]; 2] = [[0xff; 32], [0; 32]];
         let values = source.get(start..)?;
         let mut copy = [0; 32];
         let values: &[i8; 32] = match values.first_chunk() {
@@ -587,7 +579,7 @@ impl Avx2 {
                 &copy
             }
         };
-        let mask: &[u8; 32] = MASK.get(32 - len.min(32)..)?.first_chunk()?;
+        let mask: &[u8; 32] = MASK.as_flattened().get(32 - len.min(32)..)?.first_chunk()?;
         Some(avx2!({
             let unsigned =
                 _mm256_xor_si256(_mm256_loadu_si256(values.as_ptr().cast()), _mm256_set1_epi8(-128));

@@ -72,6 +72,7 @@ pub struct Winograd {
     pub transform_input: fn(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>,
     /// Transforms the weights of a panel for the 16-channel chunks `chunks`: `out[point * stride(pairs) + pair]`, with
     /// 8 pairs of channels a chunk.
+    #[expect(clippy::type_complexity, reason = "its parameters have names and are explained above")]
     pub transform_weights:
         fn(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>,
     /// Multiplies and sums over channels.
@@ -172,6 +173,7 @@ const INVERSE_OF_9: i32 = 0x38e3_8e39;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod steps {
     //! The steps, for any [`Simd`].
+    #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
     use super::*;
 
