@@ -200,22 +200,21 @@ can_emulate() {
     [ "$(uname -m)" = x86_64 ] && [ "$(. /etc/os-release && echo "$ID")" = debian ]
 }
 
-# static_program NAME CARGO-ARGUMENT...: builds without dynamic libraries; prints the path of the program of that name.
-static_program() {
-    local name=$1 triple=x86_64-unknown-linux-gnu
-    shift
-    RUSTFLAGS=-Ctarget-feature=+crt-static cargo "$@" --release --locked --target "$triple" \
-        --target-dir "$target/static" --message-format json |
-        sed -nE 's/.*"name":"'"$name"'".*"executable":"([^"]+)".*/\1/p'
+# static_tests NAME: builds a test program of the runtime without dynamic libraries; prints its path.
+static_tests() {
+    local triple=x86_64-unknown-linux-gnu
+    RUSTFLAGS=-Ctarget-feature=+crt-static cargo test --no-run --release --locked -p resi8 --features write \
+        --test "$1" --target "$triple" --target-dir "$target/static" --message-format json |
+        sed -nE 's/.*"name":"'"$1"'".*"executable":"([^"]+)".*/\1/p'
 }
 
 # Every kernel on an emulated CPU that has all instruction sets of x86-64, with fewer random cases; then a whole model.
 emulated() {
-    local run=.ci/emulator/run.sh check tool
-    check=$(static_program kernel_check test --no-run -p resi8 --features write --test kernel_check)
-    tool=$(static_program resi8-run build -p resi8-run)
+    local run=.ci/emulator/run.sh check model
+    check=$(static_tests kernel_check)
+    model=$(static_tests whole_model)
     "$run" --env RESI8_EXPECT_ISAS=$x86_isas --env RESI8_KERNEL_CASES=1000 "$check" --show-output
-    "$run" --file "$target/examples-test/demo.r8" "$tool" selftest demo.r8
+    "$run" "$model" --show-output
 }
 
 # --- Without std ----------------------------------------------------------------------------------------------------
