@@ -1,11 +1,20 @@
-//! Whole networks on one core with every instruction set that this CPU has; `Gelem/s` is GMAC/s.
+//! Whole networks with one and with two threads and every instruction set that this CPU has; `Gelem/s` is GMAC/s. The
+//! portable kernels run ResNet-8 only.
 //!
-//! `RESI8_BENCH_MODEL` names a model file to measure instead of the networks with random weights.
+//! `RESI8_BENCH_MODEL` names a model file to measure instead of the networks with random weights. Every session passes
+//! its self-test first: the large networks' comes from the portable kernels, that of the others from a naive interpreter.
 
 use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use resi8::format::SelfTestPixels;
 use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
+use resi8_benches::Network;
+
+/// What the portable kernels need not run.
+const PORTABLE_MACS: u64 = 20_000_000;
 
 /// Name and file of every network.
 fn files() -> Vec<(String, Vec<u8>)> {
@@ -15,9 +24,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
             let name = std::path::Path::new(&path).file_stem().unwrap_or_default();
             vec![(name.display().to_string(), file)]
         }
-        Err(_) => {
-            vec![("resnet8".into(), resi8_benches::resnet8()), ("resnet20".into(), resi8_benches::resnet20())]
-        }
+        Err(_) => Network::ALL.iter().map(|network| (network.name.into(), (network.file)())).collect(),
     }
 }
 
@@ -26,20 +33,28 @@ fn networks(criterion: &mut Criterion) {
         let model = Model::parse(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut group = criterion.benchmark_group(&name);
         group.throughput(Throughput::Elements(model.macs()));
-        for isa in Isa::available() {
-            let plan = Plan::new(model, isa).expect("available");
-            let mut arena = AlignedBuf::new(plan.arena_len()).expect("enough memory");
-            let mut packed = AlignedBuf::new(plan.packed_len()).expect("enough memory");
-            let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
-            let mut session = Session::new(plan, buffers).expect("the buffers have the lengths asked for");
-            session.self_test().unwrap_or_else(|error| panic!("{name}, {isa}: {error}"));
-            let pixels = vec![100; model.input().len()];
-            group.bench_function(isa.name(), |bencher| {
-                bencher.iter(|| session.classify(black_box(&pixels)).map(|logits| black_box(logits)[0]));
-            });
+        for isa in Isa::available().filter(|&isa| isa != Isa::Portable || model.macs() <= PORTABLE_MACS) {
+            for threads in [1, 2].map(|threads| NonZeroUsize::new(threads).expect("not 0")) {
+                let plan = Plan::new(model, isa).expect("available");
+                let plan = plan.with_threads(threads).expect("a small number of threads");
+                let mut arena = AlignedBuf::new(plan.arena_len()).expect("enough memory");
+                let mut packed = AlignedBuf::new(plan.packed_len()).expect("enough memory");
+                let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
+                let mut session =
+                    Session::new(plan, buffers).expect("the buffers have the lengths asked for");
+                session.self_test().unwrap_or_else(|error| panic!("{name}, {isa}: {error}"));
+                let pixels: Vec<u8> = SelfTestPixels::new(1).take(model.input().len()).collect();
+                group.bench_function(format!("{isa}/{threads}"), |bencher| {
+                    bencher.iter(|| session.classify(black_box(&pixels)).map(|logits| black_box(logits)[0]));
+                });
+            }
         }
     }
 }
 
-criterion_group!(benches, networks);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(30).warm_up_time(Duration::from_secs(1));
+    targets = networks
+}
 criterion_main!(benches);

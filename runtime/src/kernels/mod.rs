@@ -26,6 +26,8 @@ mod avx2;
 mod avx512vnni;
 #[cfg(target_arch = "x86_64")]
 mod avx_vnni;
+#[cfg(feature = "peak")]
+pub mod peak;
 pub mod portable;
 #[cfg(target_arch = "x86_64")]
 mod simd;

@@ -47,6 +47,13 @@ impl Random {
     pub fn i8(&mut self) -> i8 {
         self.range(-128, 127) as i8
     }
+
+    /// Bell-shaped with a standard deviation of 32: a sum of six uniform values.
+    pub fn bell(&mut self) -> i64 {
+        let [values @ .., _, _] = self.step().to_le_bytes();
+        let sum: i64 = values.into_iter().map(i64::from).sum();
+        ((sum - 6 * 255 / 2) * 32 + 90).div_euclid(181)
+    }
 }
 
 /// How weights and pixels are chosen.
@@ -56,10 +63,12 @@ pub enum Values {
     Lowest,
     Highest,
     Alternating,
+    /// As trained networks have them: weights are bell-shaped, and so are sums before a ReLU.
+    Bell,
 }
 
 impl Values {
-    pub const ALL: [Self; 4] = [Self::Random, Self::Lowest, Self::Highest, Self::Alternating];
+    pub const ALL: [Self; 5] = [Self::Random, Self::Lowest, Self::Highest, Self::Alternating, Self::Bell];
 
     pub fn get(self, random: &mut Random, index: usize, lowest: i8) -> i8 {
         match self {
@@ -67,6 +76,7 @@ impl Values {
             Self::Lowest => lowest,
             Self::Highest => 127,
             Self::Alternating => [lowest, 127][index % 2],
+            Self::Bell => random.bell().clamp(lowest.into(), 127) as i8,
         }
     }
 }
@@ -81,7 +91,7 @@ pub struct SkipSpec {
 }
 
 /// Kernel, stride, padding.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WindowSpec {
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
@@ -116,6 +126,26 @@ impl WindowSpec {
         let pads = [0, 1, 0, 1].map(|axis: usize| random.size(0, kernel[axis] - 1));
         Self { kernel, stride, pads }
     }
+}
+
+/// Mean and standard deviation.
+struct Spread {
+    mean: f64,
+    deviation: f64,
+}
+
+impl Spread {
+    /// Pixels, all values alike.
+    const PIXELS: Self = Self { mean: -0.5, deviation: 73.9 };
+    /// What is left of [`Self::BEFORE_RELU`], counted from the zero point.
+    const ACTIVATIONS: Self = Self { mean: 18.6, deviation: 27.2 };
+    /// The same, int8, about a centre 9.4 above its mean. With sums about the mean itself, activations that are too large
+    /// would stay so in all layers behind; about this centre, most of the error is gone after a few layers.
+    const ABOUT_CENTRE: Self = Self { mean: 28.0 - 128.0, deviation: 28.8 };
+    /// Sums on the scale of the output: half of them are cut off, 0.3 % reach beyond the middle of the int8 range.
+    const BEFORE_RELU: Self = Self { mean: 0.0, deviation: 46.6 };
+    /// The largest of nine values, of mean 0 and deviation 1 each.
+    const LARGEST_OF_9: Self = Self { mean: 1.485, deviation: 0.598 };
 }
 
 /// Builds a model layer by layer; activations do not share memory unless a shortcut is overwritten in place.
@@ -183,9 +213,10 @@ impl Builder {
         let source = like.map(|tensor| self.content.tensors[tensor]);
         let zero_point = match layer.op {
             LayerRecord::DENSE => 0,
+            _ if self.values == Values::Bell => -128,
             _ => source.map_or_else(|| self.random.i8(), |tensor| tensor.zero_point),
         };
-        if layer.op == LayerRecord::CONV {
+        if layer.op == LayerRecord::CONV && self.values != Values::Bell {
             let bounds = [self.random.i8(), self.random.i8()];
             let full = self.random.range(0, 1) == 0;
             (layer.low, layer.high) =
@@ -229,27 +260,34 @@ impl Builder {
         out: usize,
         joined: std::ops::Range<usize>,
     ) {
-        let skip_shift = layer.skip_shift;
-        let spread = (fan_in as f64).sqrt() * 5000.0;
         for channel in 0..out {
-            let mut sum = 0;
+            let first = self.content.weights.len();
             for index in 0..fan_in {
-                let weight = self.values.get(&mut self.random, index + channel, -127);
-                self.content.weights.push(weight);
-                sum += u32::from(weight.unsigned_abs());
+                self.content.weights.push(self.values.get(&mut self.random, index + channel, -127));
             }
+            let weights = &self.content.weights[first..];
+            let sum = weights.iter().map(|&weight| u32::from(weight.unsigned_abs())).sum();
             layer.weight_sum = layer.weight_sum.max(sum);
-            let shift = (spread.log2() as i64 - 6 + self.random.range(-1, 3)).clamp(2, 30) as u8;
-            let largest_skip = (1i64 << 31) / 255 - 128;
-            let skip_range = largest_skip.min(i64::from(spread as i32) << skip_shift >> 5);
-            let skip_multiplier =
-                if joined.contains(&channel) { self.random.range(-skip_range, skip_range) as i32 } else { 0 };
-            self.content.channels.push(ChannelRecord {
-                bias: self.random.range(-(spread as i64), spread as i64) as i32,
-                mantissa: self.random.range(1 << 30, (1 << 31) - 1) as i32,
-                skip_multiplier,
-                shift,
-            });
+            let joined = joined.contains(&channel);
+            let record = match self.values {
+                Values::Bell => bell_channel(layer, weights, joined),
+                _ => self.random_channel(fan_in, joined, layer.skip_shift),
+            };
+            self.content.channels.push(record);
+        }
+    }
+
+    fn random_channel(&mut self, fan_in: usize, joined: bool, skip_shift: u8) -> ChannelRecord {
+        let spread = (fan_in as f64).sqrt() * 5000.0;
+        let shift = (spread.log2() as i64 - 6 + self.random.range(-1, 3)).clamp(2, 30) as u8;
+        let largest_skip = (1i64 << 31) / 255 - 128;
+        let skip_range = largest_skip.min(i64::from(spread as i32) << skip_shift >> 5);
+        let skip_multiplier = if joined { self.random.range(-skip_range, skip_range) as i32 } else { 0 };
+        ChannelRecord {
+            bias: self.random.range(-(spread as i64), spread as i64) as i32,
+            mantissa: self.random.range(1 << 30, (1 << 31) - 1) as i32,
+            skip_multiplier,
+            shift,
         }
     }
 
@@ -308,23 +346,46 @@ impl Builder {
     }
 
     /// The model's content, with the self-test hashes of the naive interpreter.
-    pub fn finish(mut self) -> Content {
+    pub fn finish(self) -> Content {
+        let mut content = self.without_hashes();
+        content.self_test_hashes = naive::self_test_hashes(&content);
+        content
+    }
+
+    /// The model's content, with zeros for self-test hashes.
+    pub fn without_hashes(mut self) -> Content {
         let layers = self.content.layers.len();
         self.content.tensors[layers].last_use = layers as u16;
-        let input: Vec<i8> = resi8::format::SelfTestPixels::new(1)
-            .take(naive::len(&self.content.tensors[0]))
-            .map(|pixel| (i32::from(pixel) - 128) as i8)
-            .collect();
-        let outputs = naive::run(&self.content, &input);
-        let last = outputs.len() - 1;
-        for (index, values) in outputs.iter().enumerate() {
-            let bytes: Vec<u8> = match index == last {
-                true => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-                false => values.iter().map(|&v| v as u8).collect(),
-            };
-            self.content.self_test_hashes.push(resi8::format::crc32(&bytes));
-        }
+        self.content.self_test_hashes = vec![0; layers];
         self.content
+    }
+}
+
+/// Parameters with which independent inputs make outputs as they should be, [`Spread::BEFORE_RELU`]. A quarter of their
+/// variance is the shortcut's: with more, its largest values would grow from block to block.
+fn bell_channel(layer: &LayerRecord, weights: &[i8], joined: bool) -> ChannelRecord {
+    let weights = weights.iter().map(|&weight| f64::from(weight));
+    let (sum, squares) = weights.fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
+    let input = match layer.input {
+        0 => Spread::PIXELS,
+        _ => Spread::ABOUT_CENTRE,
+    };
+    let products = squares.sqrt() * input.deviation;
+    let skip = if joined { products / f64::sqrt(3.0) } else { 0.0 };
+    let skip_factor = skip / Spread::ACTIVATIONS.deviation;
+    let pooled = match layer.pool {
+        WindowRecord::NONE => Spread { mean: 0.0, deviation: 1.0 },
+        _ => Spread::LARGEST_OF_9,
+    };
+    let all = products.hypot(skip);
+    let mean = sum * input.mean + skip_factor * Spread::ACTIVATIONS.mean + all * pooled.mean;
+    let scale = (Spread::BEFORE_RELU.deviation / (all * pooled.deviation)).clamp(f64::exp2(-30.0), 0.2);
+    let shift = (-scale.log2()).floor();
+    ChannelRecord {
+        bias: -mean as i32,
+        mantissa: (scale * f64::exp2(31.0 + shift)) as i32,
+        skip_multiplier: (skip_factor * f64::from(1 << layer.skip_shift)) as i32,
+        shift: shift as u8,
     }
 }
 
@@ -402,6 +463,20 @@ pub mod naive {
         }
         tensors.remove(0);
         tensors
+    }
+
+    /// CRC-32 of every layer's output on the self-test's pixels.
+    pub fn self_test_hashes(content: &Content) -> Vec<u32> {
+        let input: Vec<i8> = resi8::format::SelfTestPixels::new(content.self_test_seed)
+            .take(len(&content.tensors[0]))
+            .map(|pixel| (i32::from(pixel) - 128) as i8)
+            .collect();
+        let mut outputs = run(content, &input);
+        let logits: Vec<u8> =
+            outputs.pop().unwrap_or_default().into_iter().flat_map(i32::to_le_bytes).collect();
+        let activations =
+            outputs.iter().map(|values| values.iter().map(|&value| value as u8).collect::<Vec<_>>());
+        activations.chain([logits]).map(|bytes| resi8::format::crc32(&bytes)).collect()
     }
 
     fn at(record: &TensorRecord, values: &[i32], y: i64, x: i64, c: usize) -> Option<i64> {
