@@ -44,7 +44,8 @@ def sqnr_db(reference, values):
 
 def summary(name, samples, ours, version, model_bytes, sqnr):
     """One line of a table as a dictionary. `ours` are resi8's samples of the same rounds."""
-    ratios = [ours[number].latency_ms_median / samples[number].latency_ms_median for number in samples if number in ours]
+    common = [number for number in samples if number in ours]
+    ratios = [ours[number].latency_ms_median / samples[number].latency_ms_median for number in common]
     values = list(samples.values())
     return {
         "runtime": name,
@@ -122,10 +123,12 @@ def table(lines):
 def conditions(record):
     """How it was measured, as a list."""
     cpu, run = record["machine"], record["run"]
-    yield f"- CPU: {cpu['cpu']} (family {cpu['family']}, model {cpu['model']}), {cpu['cores']} cores; has {' '.join(cpu['flags'])}, has not {' '.join(cpu['missing_flags'])}"
+    yield f"- CPU: {cpu['cpu']} (family {cpu['family']}, model {cpu['model']}), {cpu['cores']} cores"
+    yield f"- instruction sets: {' '.join(cpu['flags'])}; not there: {' '.join(cpu['missing_flags'])}"
     yield f"- {record['date']}, Linux {cpu['kernel']}, Python {cpu['python']}, resi8 at {record['commit']}"
     yield f"- {run['threads']} thread(s) on cpu {run['cpus']}, {run['rounds']} rounds, rivals in turn within each"
-    yield f"- load average {run['load_before']:.2f} before and {run['load_after']:.2f} after; most time that one measurement waited for other processes: {run['most_waited']:.1%}"
+    yield f"- load average {run['load_before']:.2f} before and {run['load_after']:.2f} after"
+    yield f"- waiting for other processes took {run['most_waited']:.1%} of a measurement at most"
     if run["restrain"]:
         yield f"- rivals restrained to {run['restrain']}"
 
@@ -144,8 +147,9 @@ def markdown(record):
 def write(record, folder):
     """Writes the record as Markdown and JSON; returns the path of the former."""
     cpu = record["machine"]
-    name = f"{cpu['cpu']} family {cpu['family']} model {cpu['model']} rivals {record['run']['threads']}t {record['run']['restrain'] or ''}"
-    stem = record["date"] + "-" + re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    words = [cpu["cpu"], "family", cpu["family"], "model", cpu["model"], "rivals", f"{record['run']['threads']}t"]
+    name = " ".join([*words, record["run"]["restrain"] or ""]).lower()
+    stem = record["date"] + "-" + re.sub(r"[^a-z0-9]+", "-", name).strip("-")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
     (folder / f"{stem}.md").write_text(markdown(record))

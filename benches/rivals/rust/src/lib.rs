@@ -47,11 +47,15 @@ impl Job {
     /// # Errors
     /// The file cannot be read or does not hold whole pictures.
     pub fn pictures(&self) -> Result<Vec<Vec<f32>>> {
-        let bytes = fs::read(&self.pictures).with_context(|| format!("cannot read {}", self.pictures.display()))?;
+        let bytes =
+            fs::read(&self.pictures).with_context(|| format!("cannot read {}", self.pictures.display()))?;
         let picture_bytes = self.shape().iter().product::<usize>() * size_of::<f32>();
         ensure!(bytes.len() % picture_bytes == 0 && !bytes.is_empty(), "the pictures have another size");
         let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-        Ok(bytes.chunks_exact(picture_bytes).map(|picture| picture.chunks_exact(4).map(value).collect()).collect())
+        Ok(bytes
+            .chunks_exact(picture_bytes)
+            .map(|picture| picture.chunks_exact(4).map(value).collect())
+            .collect())
     }
 
     /// Times `run` on the first picture, prints the result line and writes the logits of all pictures if asked to.

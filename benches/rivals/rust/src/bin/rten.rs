@@ -14,7 +14,8 @@ fn main() -> Result<()> {
     let job = Job::parse();
     let started = Instant::now();
     let model = Model::load_file(&job.model)?;
-    let options = RunOptions::default().with_thread_pool(Some(Arc::new(ThreadPool::with_num_threads(job.threads))));
+    let options =
+        RunOptions::default().with_thread_pool(Some(Arc::new(ThreadPool::with_num_threads(job.threads))));
     let shape = job.shape();
     job.measure(started, |picture| {
         let picture = NdTensorView::<f32, 4>::from_data(shape, picture);
