@@ -1,12 +1,13 @@
 //! What the rivals written in Rust share: arguments, pictures, the timing loop and the result line. `engines.py` does
 //! the same for the rivals with a Python interface.
 
-use std::fs;
+use std::fs::{self, File};
 use std::hint::black_box;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
 
 /// How long a network runs before it is timed.
@@ -42,34 +43,32 @@ impl Job {
         [1, 3, self.side, self.side]
     }
 
-    /// The pictures, one vector each.
-    ///
-    /// # Errors
-    /// The file cannot be read or does not hold whole pictures.
-    pub fn pictures(&self) -> Result<Vec<Vec<f32>>> {
-        let bytes =
-            fs::read(&self.pictures).with_context(|| format!("cannot read {}", self.pictures.display()))?;
+    /// The pictures one after the other, so that they take no memory that counts.
+    fn pictures(&self) -> Result<impl Iterator<Item = Result<Vec<f32>>>> {
+        let mut file =
+            File::open(&self.pictures).with_context(|| format!("cannot open {}", self.pictures.display()))?;
         let picture_bytes = self.shape().iter().product::<usize>() * size_of::<f32>();
-        ensure!(bytes.len() % picture_bytes == 0 && !bytes.is_empty(), "the pictures have another size");
+        let count = file.metadata()?.len() / picture_bytes as u64;
         let value = |four: &[u8]| f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
-        Ok(bytes
-            .chunks_exact(picture_bytes)
-            .map(|picture| picture.chunks_exact(4).map(value).collect())
-            .collect())
+        Ok((0..count).map(move |_| {
+            let mut bytes = vec![0; picture_bytes];
+            file.read_exact(&mut bytes)?;
+            Ok(bytes.chunks_exact(4).map(value).collect())
+        }))
     }
 
     /// Times `run` on the first picture, prints the result line and writes the logits of all pictures if asked to.
     /// `started` is when loading began.
     ///
     /// # Errors
-    /// A run fails, or the logits cannot be written.
+    /// A run fails, the pictures cannot be read, or the logits cannot be written.
     pub fn measure(&self, started: Instant, mut run: impl FnMut(&[f32]) -> Result<Vec<f32>>) -> Result<()> {
         let load = started.elapsed();
-        let pictures = self.pictures()?;
+        let picture = self.pictures()?.next().context("there is no picture")??;
         let start = Instant::now();
-        black_box(run(&pictures[0])?);
+        black_box(run(&picture)?);
         let first = start.elapsed();
-        let mut times = self.times(|| run(&pictures[0]).map(|logits| drop(black_box(logits))))?;
+        let mut times = self.times(|| run(&picture).map(|logits| drop(black_box(logits))))?;
         times.sort_by(f64::total_cmp);
         let result = serde_json::json!({
             "latency_ms_median": times[times.len() / 2],
@@ -79,10 +78,14 @@ impl Job {
             "first_ms": milliseconds(first),
         });
         println!("{result}");
-        let Some(path) = &self.logits else { return Ok(()) };
+        self.logits.as_deref().map_or(Ok(()), |path| self.write_logits(path, run))
+    }
+
+    /// Writes the logits of all pictures.
+    fn write_logits(&self, path: &Path, mut run: impl FnMut(&[f32]) -> Result<Vec<f32>>) -> Result<()> {
         let mut bytes = Vec::new();
-        for picture in &pictures {
-            bytes.extend(run(picture)?.iter().flat_map(|logit| logit.to_le_bytes()));
+        for picture in self.pictures()? {
+            bytes.extend(run(&picture?)?.iter().flat_map(|logit| logit.to_le_bytes()));
         }
         fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
     }
