@@ -139,6 +139,7 @@ class Ncnn:
 
 ENGINES = {
     "onnxruntime": OnnxRuntime,
+    "onnxruntime-u8u8": OnnxRuntime,
     "onnxruntime-precise": lambda *args: OnnxRuntime(*args, precise=True),
     "openvino": OpenVino,
     "litert": LiteRt,
