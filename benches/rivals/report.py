@@ -44,7 +44,7 @@ def sqnr_db(reference, values):
 
 def summary(name, samples, ours, version, model_bytes, sqnr):
     """One line of a table as a dictionary. `ours` are resi8's samples of the same rounds."""
-    common = [number for number in samples if number in ours]
+    common = [number for number in samples if number in ours and samples is not ours]
     ratios = [ours[number].latency_ms_median / samples[number].latency_ms_median for number in common]
     values = list(samples.values())
     return {
