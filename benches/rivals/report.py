@@ -123,6 +123,8 @@ def table(lines):
 def conditions(record):
     """How it was measured, as a list."""
     cpu, run = record["machine"], record["run"]
+    if run["load_before"] > 1 or run["most_waited"] > measure.WAITED_LIMIT:
+        yield "- **The machine was busy.** Medians and ratios are rough; the fastest runs are the better guide."
     yield f"- CPU: {cpu['cpu']} (family {cpu['family']}, model {cpu['model']}), {cpu['cores']} cores"
     yield f"- instruction sets: {' '.join(cpu['flags'])}; not there: {' '.join(cpu['missing_flags'])}"
     yield f"- {record['date']}, Linux {cpu['kernel']}, Python {cpu['python']}, resi8 at {record['commit']}"
