@@ -21,6 +21,6 @@ fn main() -> Result<()> {
     let shape = job.shape();
     job.measure(started, |picture| {
         let outputs = plan.run(tvec!(Tensor::from_shape(&shape, picture)?.into()))?;
-        Ok(outputs[0].cast_to::<f32>()?.try_as_plain()?.as_slice::<f32>()?.to_vec())
+        Ok(outputs[0].try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
     })
 }
