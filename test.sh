@@ -113,6 +113,7 @@ tools() {
 format() {
     cargo fmt --all --check
     cargo fmt --manifest-path runtime/fuzz/Cargo.toml --check
+    cargo fmt --manifest-path benches/rivals/rust/Cargo.toml --check
 }
 
 lint() {
