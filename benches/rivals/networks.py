@@ -3,7 +3,8 @@
 
     NAME.onnx               float network, input 1x3xHxW, batch norms in place
     NAME.calibration.npy    uint8 NxHxWx3, the pictures that every quantizer gets
-    NAME.check.npy          uint8 16xHxWx3, other pictures, for latency and for the logits
+    NAME.check.npy          uint8 16xHxWx3, other pictures, the first for latency, all for the logits
+    NAME.check.png          the first one as a file
     NAME.check.f32          the same, preprocessed: little-endian f32, NCHW
     NAME.logits.f32         the float network's logits of those
 
@@ -153,6 +154,8 @@ def float_logits(path, inputs):
 
 def write(network, data, models):
     """Writes all files of one network and says where its weights come from."""
+    from PIL import Image
+
     path = models / f"{network.name}.onnx"
     calibration, check = pictures(network, data)
     trained = data / "models" / network.trained if network.trained else None
@@ -164,6 +167,7 @@ def write(network, data, models):
         weights = "seeded random"
     np.save(models / f"{network.name}.calibration.npy", calibration)
     np.save(models / f"{network.name}.check.npy", check)
+    Image.fromarray(check[0]).save(models / f"{network.name}.check.png")
     inputs = network.preprocess(check)
     inputs.astype("<f4").tofile(models / f"{network.name}.check.f32")
     float_logits(path, inputs).astype("<f4").tofile(models / f"{network.name}.logits.f32")

@@ -132,9 +132,10 @@ def prepare(networks, names, data, failures):
 def resi8_command(network, args):
     """`resi8-run bench`, with as many runs as take the wanted time."""
     base = [str(install.TARGET / "dist/resi8-run"), "bench", str(path(network, "r8")), "--json"]
+    # The same picture as the rivals: on AVX2 time depends on the values a little.
+    base += ["--picture", str(path(network, "check.png")), "--threads", str(args.threads)]
     isa = args.isa or args.restrain
     base += ["--isa", isa] if isa else []
-    base += ["--threads", str(args.threads)] if args.threads > 1 else []
 
     def command(_round):
         # One run tells how many fit; the second process is the measurement.
