@@ -72,6 +72,7 @@ private_apt() {
 
 prepare_apt() {
     local mirror
+    if [ -f "$cache/apt/apt.conf" ]; then return; fi
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' |
         sort -u | head -n 1)
     [ -n "$mirror" ] || die "found no Debian mirror among apt's sources"
@@ -107,7 +108,7 @@ correct_bochs() {
 
 build_bochs() {
     local work=$cache/bochs-build
-    if [ -x "$cache/bochs" ]; then return; fi
+    if [ -x "$bochs" ]; then return; fi
     install_tools
     prepare_apt
     rm -rf "$work"
@@ -126,8 +127,8 @@ build_bochs() {
             --without-wx --without-sdl --without-sdl2
         make -j"$(nproc)"
     )
-    strip -o "$cache/bochs.new" "$work/bochs"
-    mv "$cache/bochs.new" "$cache/bochs"
+    strip -o "$bochs.new" "$work/bochs"
+    mv "$bochs.new" "$bochs"
     rm -rf "$work"
 }
 
@@ -295,7 +296,7 @@ emulate() {
     local code
     write_configuration
     timeout --foreground --kill-after=5 "$limit" \
-        "$cache/bochs" -q -f "$run/bochsrc" </dev/null 2>"$run/errors" | relay || true
+        "$bochs" -q -f "$run/bochsrc" </dev/null 2>"$run/errors" | relay || true
     code=$(sed -n 's/^@@ emulated program ends //p' "$run/end")
     if [ -z "$code" ]; then
         tail -n 20 "$run/log" "$run/errors" >&2 || true
@@ -332,8 +333,10 @@ prepare() {
     (
         set -e
         flock 9
-        build_bochs
+        rm -rf "$cache/apt"
         fetch_kernel
+        build_bochs
+        rm -rf "$cache/apt"
         build_rom
         build_init
     ) 9>"$cache/lock" >"$cache/prepare.log" 2>&1
@@ -344,6 +347,10 @@ prepare() {
         die "could not be prepared, see above and $cache/prepare.log"
     fi
 }
+
+# A changed recipe makes another file.
+bochs=$cache/bochs-$(declare -f build_bochs correct_bochs | cksum | cut -d ' ' -f 1)
+readonly bochs
 
 cpu=sapphire_rapids
 limit=1200
