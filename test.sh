@@ -5,7 +5,8 @@
 #
 # RESI8_DATA           folder of trained networks and labelled pictures for the accuracy tests, by default
 #                      ../shared/data; without it they are skipped, and the table at the end says so
-# RESI8_EXPECT_ISAS    instruction sets whose kernels must have been checked, separated by commas
+# RESI8_EXPECT_ISAS    instruction sets whose kernels must have been checked here, separated by commas, by default those
+#                      that this CPU says it has; on x86-64 those that it lacks are checked on an emulated CPU
 #
 # Exit code 0: all that was expected has run and passed.
 set -euo pipefail
@@ -15,7 +16,24 @@ readonly target=${CARGO_TARGET_DIR:-$PWD/target}
 readonly logs=$target/test-logs
 readonly thumb=thumbv7em-none-eabihf
 readonly everything=(--release --locked --workspace --features resi8/write)
-export RESI8_EXPECT_ISAS=${RESI8_EXPECT_ISAS:-portable}
+readonly x86_isas=portable,avx2,avx-vnni,avx512-vnni
+
+# The instruction sets of this CPU, as the runtime should find them.
+isas_of_this_cpu() {
+    local flags isas=portable
+    flags=" $(sed -nE '/^flags/ { s/.*: //p; q }' /proc/cpuinfo) "
+    has() {
+        local flag
+        for flag in "$@"; do [[ $flags == *" $flag "* ]] || return 1; done
+    }
+    if has avx2; then isas+=,avx2; fi
+    if has avx2 avx_vnni || has avx2 avx512f avx512vl avx512_vnni; then isas+=,avx-vnni; fi
+    if has avx512f avx512bw avx512vl avx512_vnni; then isas+=,avx512-vnni; fi
+    echo "$isas"
+}
+
+RESI8_EXPECT_ISAS=${RESI8_EXPECT_ISAS:-$(isas_of_this_cpu)}
+export RESI8_EXPECT_ISAS
 
 # --- The table ------------------------------------------------------------------------------------------------------
 
@@ -95,6 +113,7 @@ tools() {
 format() {
     cargo fmt --all --check
     cargo fmt --manifest-path runtime/fuzz/Cargo.toml --check
+    cargo fmt --manifest-path benches/rivals/rust/Cargo.toml --check
 }
 
 lint() {
@@ -140,7 +159,7 @@ nothing_left_out() {
         <(find runtime converter benches -regex '.*/tests/[^/]*\.rs' -printf '%f\n' | sort) \
         <(sed -nE 's/^ *Running tests\/([^ /]+\.rs) .*/\1/p' "$log" | sort)
     for isa in ${RESI8_EXPECT_ISAS//,/ }; do
-        grep -qx "kernel_check: $isa ran" "$log" || { echo "the kernels of $isa have not been checked"; return 1; }
+        grep -q "^kernel_check: $isa ran" "$log" || { echo "the kernels of $isa have not been checked"; return 1; }
     done
     if [ -n "${RESI8_REQUIRE_DATA:-}" ] && grep "SKIPPED:" "$log"; then
         echo "tests were skipped although there is data"
@@ -174,6 +193,29 @@ examples() {
     static=$("$target/release/examples/static_buffers" "$folder/demo.r8" "$folder/picture.rgb")
     echo "in static memory: $static"
     [ "$best" = "$static" ]
+}
+
+# --- Instruction sets that this CPU lacks ---------------------------------------------------------------------------
+
+can_emulate() {
+    [ "$(uname -m)" = x86_64 ] && [ "$(. /etc/os-release && echo "$ID")" = debian ]
+}
+
+# static_tests NAME: builds a test program of the runtime without dynamic libraries; prints its path.
+static_tests() {
+    local triple=x86_64-unknown-linux-gnu
+    RUSTFLAGS=-Ctarget-feature=+crt-static cargo test --no-run --release --locked -p resi8 --features write \
+        --test "$1" --target "$triple" --target-dir "$target/static" --message-format json |
+        sed -nE 's/.*"name":"'"$1"'".*"executable":"([^"]+)".*/\1/p'
+}
+
+# Every kernel on an emulated CPU that has all instruction sets of x86-64, with fewer random cases; then a whole model.
+emulated() {
+    local run=.ci/emulator/run.sh check model
+    check=$(static_tests kernel_check)
+    model=$(static_tests whole_model)
+    "$run" --env RESI8_EXPECT_ISAS=$x86_isas --env RESI8_KERNEL_CASES=1000 "$check" --show-output
+    "$run" "$model" --show-output
 }
 
 # --- Without std ----------------------------------------------------------------------------------------------------
@@ -241,12 +283,23 @@ find_data() {
     fi
 }
 
+emulation_skipped() {
+    printf '\nSKIPPED: INSTRUCTION SETS THAT THIS CPU LACKS. The emulator is built from Debian packages.\n'
+    row "instruction sets, emulated" "NOT ON THIS SYSTEM: SKIPPED"
+}
+
 rows_of_isas() {
     local log isa
     log=$(log_of "all tests")
     while read -r isa; do
         row "kernels: $isa" "checked"
     done < <(sed -nE 's/^kernel_check: (.*) ran$/\1/p' "$log" | sort -u)
+    log=$(log_of "instruction sets, emulated")
+    if [ -f "$log" ]; then
+        while read -r isa; do
+            row "kernels: $isa" "checked on an emulated CPU"
+        done < <(sed -nE 's/^kernel_check: (.*) ran$/\1/p' "$log" | sort -u)
+    fi
     if [ -n "${RESI8_REQUIRE_DATA:-}" ]; then
         row "data for the accuracy tests" "there, none may be skipped"
     else
@@ -268,6 +321,9 @@ main() {
     section "nothing left out" nothing_left_out
     section "benchmarks, each once" benchmarks_once
     section "examples" examples
+    if [ "$RESI8_EXPECT_ISAS" != "$x86_isas" ]; then
+        if can_emulate; then section "instruction sets, emulated" emulated; else emulation_skipped; fi
+    fi
     section "lint" lint
     section "documentation" docs
     section "fuzz target builds" fuzz_target

@@ -398,7 +398,10 @@ fn bottleneck_takes_the_shortcut_into_its_last_convolution() {
 fn macs(net: &Folded, layer: &resi8_converter::folded::Layer) -> usize {
     let out = net.tensors[layer.output.0].shape;
     match &layer.op {
-        Op::Conv(conv) => conv.weights.len() * out.h * out.w,
+        Op::Conv(conv) => {
+            let map = conv.pool.as_ref().map_or(out, |pool| pool.map.shape);
+            conv.weights.len() * map.h * map.w
+        }
         Op::Dense(dense) => dense.weights.len(),
         _ => 0,
     }

@@ -386,7 +386,8 @@ fn threshold(block: &WeightBlock) -> u8 {
 /// Bytes of the list of wide eights: their number, then their indices.
 fn patches_len(shape: &Shape) -> Option<usize> {
     if shape.pixels {
-        return pairs(shape).checked_mul(size_of::<PatchPair>())?.checked_next_multiple_of(64);
+        let pixel_bytes = pixel_stride(shape).checked_mul(size_of::<PixelChunk>())?;
+        return pixel_bytes.checked_mul(MR)?.checked_next_multiple_of(64);
     }
     let list = (blocks(shape) + 1) * size_of::<u32>();
     blocks(shape).checked_mul(size_of::<PatchBlock>())?.checked_add(list)?.checked_next_multiple_of(64)
@@ -405,9 +406,15 @@ fn pack_patches_avx2(
         return pack_pixels(s, shape, patches, panels);
     }
     let thresholds = bytemuck::cast_slice(weights.get(..blocks(shape) * KR)?).as_chunks::<KR>().0;
+    let mut places = patches.grid.places();
     let tiles = (0..patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact_mut(patches_len(shape)?)) {
-        pack_tile(s, shape, thresholds, patches, first, panel)?;
+        // Pixels behind the last one read what the first one of their tile reads.
+        let mut starts = [places.next()?; MR];
+        for start in starts.iter_mut().take(patches.pixels - first).skip(1) {
+            *start = places.next()?;
+        }
+        pack_tile(s, shape, thresholds, patches, starts, panel)?;
     }
     Some(())
 }
@@ -418,16 +425,12 @@ fn pack_tile(
     shape: &Shape,
     thresholds: &[[u8; KR]],
     patches: &Patches<'_>,
-    first: usize,
+    starts: [usize; MR],
     panel: &mut [i8],
 ) -> Option<()> {
     let (panel, list) = panel.split_at_mut_checked(blocks(shape) * size_of::<PatchBlock>())?;
     let panel: &mut [PatchBlock] = bytemuck::cast_slice_mut(panel);
     let [wide_count, wide @ ..] = bytemuck::try_cast_slice_mut::<_, u32>(list).ok()? else { return None };
-    let mut starts = [0; MR];
-    for (pixel, start) in starts.iter_mut().enumerate() {
-        *start = patches.grid.place((first + pixel).min(patches.pixels - 1));
-    }
     let run_blocks = shape.run_len.div_ceil(KR);
     let capacity = wide.len();
     let mut wide = wide.iter_mut();
@@ -566,15 +569,7 @@ impl Avx2 {
     /// `q + 128` of the `len` values at `start`, at most 32 of them; 0 for the rest.
     #[inline(always)]
     fn load_activations(self, source: &[i8], start: usize, len: usize) -> Option<__m256i> {
-        static MASK: [u8; 64] = {
-            let mut mask = [0; 64];
-            let mut i = 0;
-            while i < 32 {
-                mask[i] = 0xff;
-                i += 1;
-            }
-            mask
-        };
+        static MASK: [[u8; 32]; 2] = [[0xff; 32], [0; 32]];
         let values = source.get(start..)?;
         let mut copy = [0; 32];
         let values: &[i8; 32] = match values.first_chunk() {
@@ -584,7 +579,7 @@ impl Avx2 {
                 &copy
             }
         };
-        let mask: &[u8; 32] = MASK.get(32 - len.min(32)..)?.first_chunk()?;
+        let mask: &[u8; 32] = MASK.as_flattened().get(32 - len.min(32)..)?.first_chunk()?;
         Some(avx2!({
             let unsigned =
                 _mm256_xor_si256(_mm256_loadu_si256(values.as_ptr().cast()), _mm256_set1_epi8(-128));
@@ -789,18 +784,23 @@ fn multiply_tile(
     Some(acc)
 }
 
-/// Pixels in 16 bits: two values of depth of a tile's four pixels.
-type PatchPair = [[i16; 2]; MR];
-/// Weights in 16 bits: two values of depth of 16 channels.
-type PixelWeights = [i16; 2 * NR];
+/// Sixteen values of depth of one pixel, in 16 bits.
+type PixelChunk = [i16; LANES];
+/// Their weights, by pairs.
+type PixelWeights = [WeightPair; LANES / 2];
 
-/// Pairs of depth; every run is filled up with a zero weight.
-fn pairs(shape: &Shape) -> usize {
-    shape.runs * shape.run_len.div_ceil(2)
+/// Sixteens of depth; kernel rows follow each other without a gap, and zero weights fill up the last one.
+fn pixel_chunks(shape: &Shape) -> usize {
+    shape.depth().div_ceil(LANES)
+}
+
+/// Sixteens between two pixels of a panel: there is room behind each for what is copied too much.
+fn pixel_stride(shape: &Shape) -> usize {
+    pixel_chunks(shape) + 1
 }
 
 fn pixels_panel_len(shape: &Shape) -> usize {
-    size_of::<Parameters>() + pairs(shape) * size_of::<PixelWeights>()
+    size_of::<Parameters>() + pixel_chunks(shape) * size_of::<PixelWeights>()
 }
 
 /// For every 16 channels their parameters and `[pair][lane][value]`.
@@ -811,13 +811,11 @@ fn pack_pixel_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> 
         let (parameters, out) = packed.split_at_mut_checked(size_of::<Parameters>())?;
         let first = panel * NR;
         parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, first, 0)?]));
-        let out: &mut [PixelWeights] = bytemuck::try_cast_slice_mut(out).ok()?;
+        let out: &mut [WeightPair] = bytemuck::try_cast_slice_mut(out).ok()?;
         out.fill([0; 2 * NR]);
         for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
             let weights = source.weights.chunks_exact(shape.depth()).nth(channel).unwrap_or_default();
-            let runs =
-                weights.chunks_exact(shape.run_len).zip(out.chunks_exact_mut(shape.run_len.div_ceil(2)));
-            for (pair, out) in runs.flat_map(|(run, out)| run.chunks(2).zip(out)) {
+            for (pair, out) in weights.chunks(2).zip(&mut *out) {
                 let place = out.get_mut(2 * lane..)?;
                 place.iter_mut().zip(pair).for_each(|(out, weight)| *out = i16::from(*weight));
             }
@@ -826,36 +824,42 @@ fn pack_pixel_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> 
     Some(())
 }
 
-/// A panel: for every pair of depth, four pixels' two values.
+/// A panel: four pixels' values, one pixel after the other.
+///
+/// Sixteen values are copied at a time, and what is too much is overwritten by the next kernel row or meets zero weights.
 #[inline(always)]
 fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
-    const STEP: usize = 16;
-    let run_pairs = shape.run_len.div_ceil(2);
-    let tiles = (0..patches.pixels).step_by(MR);
-    for (first, panel) in tiles.zip(panels.chunks_exact_mut(patches_len(shape)?)) {
-        let panel = panel.get_mut(..pairs(shape) * size_of::<PatchPair>())?;
-        let panel: &mut [PatchPair] = bytemuck::try_cast_slice_mut(panel).ok()?;
-        let mut starts = [0; MR];
-        for (pixel, start) in starts.iter_mut().enumerate() {
-            *start = patches.grid.place((first + pixel).min(patches.pixels - 1));
-        }
-        for (run, panel) in panel.chunks_exact_mut(run_pairs).enumerate() {
-            for (index, panel) in panel.chunks_mut(STEP / 2).enumerate() {
-                let mut values = [[0; STEP]; MR];
-                for (values, start) in values.iter_mut().zip(starts) {
-                    let source = patches.source.get(start + run * patches.run_stride + index * STEP..)?;
-                    match source.first_chunk() {
-                        Some(source) => *values = *source,
-                        None => values.get_mut(..source.len())?.copy_from_slice(source),
-                    }
+    let pixel_len = pixel_stride(shape) * LANES;
+    let mut places = patches.grid.places().take(patches.pixels);
+    for panel in panels.chunks_exact_mut(patches_len(shape)?) {
+        let panel: &mut [i16] = bytemuck::try_cast_slice_mut(panel).ok()?;
+        for values in panel.chunks_exact_mut(pixel_len).take(MR) {
+            let Some(start) = places.next() else { return Some(()) };
+            for run in 0..shape.runs {
+                let source = patches.source.get(start + run * patches.run_stride..)?;
+                for done in (0..shape.run_len).step_by(LANES) {
+                    let chunk = s.widen(&chunk_or_rest(source.get(done..)?));
+                    s.store16(chunk, values.get_mut(run * shape.run_len + done..)?.first_chunk_mut()?);
                 }
-                let [a, b, c, d] = &values;
-                let pairs = s.transpose_pairs([s.widen(a), s.widen(b), s.widen(c), s.widen(d)]);
-                panel.iter_mut().zip(pairs).for_each(|(out, pair)| *out = pair);
             }
         }
     }
     Some(())
+}
+
+/// Sixteen values; zeros where there are fewer.
+#[inline(always)]
+fn chunk_or_rest(values: &[i8]) -> [i8; LANES] {
+    match values.first_chunk() {
+        Some(chunk) => *chunk,
+        None => rest(values),
+    }
+}
+
+#[cold]
+fn rest(values: &[i8]) -> [i8; LANES] {
+    let mut values = values.iter();
+    [(); LANES].map(|()| values.next().copied().unwrap_or(0))
 }
 
 /// All pixels of a block of the first layer, for the 16 channels of a panel.
@@ -865,40 +869,22 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let panel = block.weights.get(panel * panel_len..)?.get(..panel_len)?;
     let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
     let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
-    let weights: &[PixelWeights] = bytemuck::try_cast_slice(weights).ok()?;
+    let weights: &[WeightPair] = bytemuck::try_cast_slice(weights).ok()?;
+    let weights: &[PixelWeights] = weights.as_chunks().0;
+    let stride = pixel_stride(&block.shape);
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(block.panels.chunks_exact(patches_len(&block.shape)?)) {
-        let patches: &[PatchPair] =
-            bytemuck::try_cast_slice(panel.get(..weights.len() * size_of::<PatchPair>())?).ok()?;
+        let pixels: &[i16] = bytemuck::try_cast_slice(panel).ok()?;
+        let pixels: &[PixelChunk] = pixels.as_chunks().0;
+        let pixel = |index: usize| pixels.get(index * stride..)?.get(..weights.len());
+        let (a, b, c, d) = (pixel(0)?, pixel(1)?, pixel(2)?, pixel(3)?);
         let mut acc = [s.zero32(); MR];
-        for (patches, weights) in patches.iter().zip(weights) {
-            for (acc, pair) in acc.iter_mut().zip(patches) {
-                *acc = s.dot16(*acc, *pair, weights);
-            }
+        for ((((weights, a), b), c), d) in weights.iter().zip(a).zip(b).zip(c).zip(d) {
+            acc = s.dot_chunk(acc, [a, b, c, d], weights);
         }
         finish_tile(s, acc, parameters, block, first, out)?;
     }
     Some(())
-}
-
-impl Avx2 {
-    /// From sixteen int16 of each of four pixels to eight pairs of all four.
-    #[inline(always)]
-    fn transpose_pairs(self, [x0, x1, x2, x3]: [__m256i; MR]) -> [PatchPair; 8] {
-        let mut out = [[0i16; 16]; 4];
-        avx2!({
-            let (a, b) = (_mm256_unpacklo_epi32(x0, x1), _mm256_unpackhi_epi32(x0, x1));
-            let (c, d) = (_mm256_unpacklo_epi32(x2, x3), _mm256_unpackhi_epi32(x2, x3));
-            let (p0, p1) = (_mm256_unpacklo_epi64(a, c), _mm256_unpackhi_epi64(a, c));
-            let (p2, p3) = (_mm256_unpacklo_epi64(b, d), _mm256_unpackhi_epi64(b, d));
-            let [r0, r1, r2, r3] = &mut out;
-            _mm256_storeu_si256(r0.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x20>(p0, p1));
-            _mm256_storeu_si256(r1.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x20>(p2, p3));
-            _mm256_storeu_si256(r2.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x31>(p0, p1));
-            _mm256_storeu_si256(r3.as_mut_ptr().cast(), _mm256_permute2x128_si256::<0x31>(p2, p3));
-        });
-        bytemuck::cast(out)
-    }
 }
 
 #[inline(always)]

@@ -79,9 +79,12 @@ pub(super) trait Simd: Copy {
         values: [&[i16; LANES]; ROWS],
         weights: &[WeightPair; LANES / 2],
     ) -> [Self::I32; ROWS] {
+        let rows = values.map(|row| row.as_chunks::<2>().0);
         for (pair, weights) in weights.iter().enumerate() {
-            for (acc, values) in acc.iter_mut().zip(values) {
-                *acc = self.dot16(*acc, [values[2 * pair], values[2 * pair + 1]], weights);
+            for (acc, row) in acc.iter_mut().zip(rows) {
+                if let Some(values) = row.get(pair) {
+                    *acc = self.dot16(*acc, *values, weights);
+                }
             }
         }
         acc

@@ -176,11 +176,12 @@ pub(super) fn pack_patches<S: Vnni>(
     panels: &mut [i8],
 ) -> Option<()> {
     let tiles = patches.pixels.div_ceil(S::MR);
+    let mut places = patches.grid.places();
     for (index, panel) in panels.chunks_exact_mut(patches_len::<S>(shape)?).enumerate().take(tiles) {
-        let tile = tile(patches.pixels, tiles, index);
-        let chunk_len = chunk_len(tile.len());
-        for (row, pixel) in tile.enumerate() {
-            let source = patches.source.get(patches.grid.place(pixel)..)?;
+        let height = tile(patches.pixels, tiles, index).len();
+        let chunk_len = chunk_len(height);
+        for row in 0..height {
+            let source = patches.source.get(places.next()?..)?;
             pack_patch(shape, source, patches.run_stride, chunk_len, panel.get_mut(row * CHUNK..)?)?;
         }
     }

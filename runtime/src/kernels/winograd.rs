@@ -72,6 +72,7 @@ pub struct Winograd {
     pub transform_input: fn(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>,
     /// Transforms the weights of a panel for the 16-channel chunks `chunks`: `out[point * stride(pairs) + pair]`, with
     /// 8 pairs of channels a chunk.
+    #[expect(clippy::type_complexity, reason = "its parameters have names and are explained above")]
     pub transform_weights:
         fn(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>,
     /// Multiplies and sums over channels.
@@ -172,6 +173,7 @@ const INVERSE_OF_9: i32 = 0x38e3_8e39;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod steps {
     //! The steps, for any [`Simd`].
+    #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
     use super::*;
 
@@ -309,15 +311,13 @@ pub(super) mod steps {
                 let c0 = weight_column(s, [g0, g3, g6], half);
                 let c1 = weight_column(s, [g1, g4, g7], half);
                 let c2 = weight_column(s, [g2, g5, g8], half);
+                let mut place = 2 * pair + half;
                 for row in 0..INPUT_TILE {
-                    let values = weight_1d(s, [c0[row], c1[row], c2[row]]);
-                    for (column, value) in values.into_iter().enumerate() {
-                        let point = row * INPUT_TILE + column;
-                        // SAFETY: `out` has two halves for each of `POINTS * stride` pairs; `point < POINTS`, and
-                        // `pair < packed.len() <= stride`.
-                        s.store16(value, unsafe {
-                            out.get_unchecked_mut((point * stride + pair) * 2 + half)
-                        });
+                    for value in weight_1d(s, [c0[row], c1[row], c2[row]]) {
+                        // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
+                        // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
+                        s.store16(value, unsafe { out.get_unchecked_mut(place) });
+                        place += 2 * stride;
                     }
                 }
             }
