@@ -168,9 +168,9 @@ nothing_left_out() {
     echo "all test programs and all expected instruction sets have run"
 }
 
-# Every benchmark once: its results are compared with a naive computation, nothing is timed.
+# Every benchmark once: its results are compared, nothing is timed.
 benchmarks_once() {
-    cargo test "${everything[@]}" --bench kernels --bench networks
+    cargo test "${everything[@]}" --bench kernels --bench layers --bench networks
 }
 
 # Record 0 of a CIFAR-style file (label; red, green, blue planes of 32 x 32) as interleaved RGB bytes.

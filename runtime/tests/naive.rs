@@ -90,7 +90,10 @@ fn convolutions_with_a_pooling() {
             b.max_pool(map, pool)
         });
         check(&apart, &what);
-        assert_eq!(fused.self_test_hashes, apart.self_test_hashes[1..], "{what}");
+        // Bell-shaped models have other parameters where a pooling follows.
+        if values != Values::Bell {
+            assert_eq!(fused.self_test_hashes, apart.self_test_hashes[1..], "{what}");
+        }
     }
 }
 
