@@ -5,7 +5,7 @@ use crate::error::PlanError;
 use crate::format::TENSOR_ALIGN;
 use crate::kernels::Kernels;
 use crate::model::{Layer, Model, Op};
-use crate::ops::conv::ConvPlan;
+use crate::ops::conv::{self, ConvPlan};
 
 /// A model, the kernels that run it, and the exact sizes of its buffers.
 ///
@@ -18,6 +18,8 @@ pub struct Plan<'m> {
     arena_len: usize,
     packed_len: usize,
     threads: usize,
+    /// The most threads that any layer makes use of.
+    useful_threads: usize,
 }
 
 impl<'m> Plan<'m> {
@@ -48,15 +50,16 @@ impl<'m> Plan<'m> {
     }
 
     fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
-        let (mut scratch, mut packed) = (0, 0usize);
+        let (mut scratch, mut packed, mut useful_threads) = (0, 0usize, 1);
         for layer in model.layers() {
             let (layer_scratch, layer_packed) =
                 layer_memory(&layer, kernels, threads).ok_or(PlanError::TooLarge)?;
             scratch = scratch.max(layer_scratch);
+            useful_threads = useful_threads.max(conv::useful_threads(&layer, threads));
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
         let arena_len = arena_len(model.activation_bytes(), scratch).ok_or(PlanError::TooLarge)?;
-        Ok(Self { model, kernels, arena_len, packed_len: packed, threads })
+        Ok(Self { model, kernels, arena_len, packed_len: packed, threads, useful_threads })
     }
 
     /// The model.
@@ -75,6 +78,11 @@ impl<'m> Plan<'m> {
     #[must_use]
     pub const fn threads(&self) -> usize {
         self.threads
+    }
+
+    /// The most threads that any layer makes use of: no more are started.
+    pub(crate) const fn useful_threads(&self) -> usize {
+        self.useful_threads
     }
 
     /// Bytes of the arena: activations and the largest scratch of any layer. Exact: one byte less is refused.

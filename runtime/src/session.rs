@@ -95,7 +95,7 @@ impl<'m, 'b> Session<'m, 'b> {
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
         pack_weights(&plan, packed)?;
-        Ok(Self { plan, arena, packed, threads: Threads::new(plan.threads())? })
+        Ok(Self { plan, arena, packed, threads: Threads::new(plan.useful_threads())? })
     }
 
     /// The plan.
@@ -151,7 +151,13 @@ impl<'m, 'b> Session<'m, 'b> {
     ///
     /// # Errors
     /// As [`Self::run`], and the observer's own.
-    pub fn run_observed(&mut self, observer: &mut impl Observer) -> Result<&[i32], RunError> {
+    pub fn run_observed(&mut self, observer: &mut (impl Observer + Send)) -> Result<&[i32], RunError> {
+        let threads = self.threads.clone();
+        threads.run(|| self.run_layers(observer))?;
+        Ok(self.logits())
+    }
+
+    fn run_layers(&mut self, observer: &mut impl Observer) -> Result<(), RunError> {
         let mut packed = self.packed;
         for index in 0..self.plan.model().layer_count() {
             let broken = RunError::Internal { layer: index };
@@ -160,7 +166,7 @@ impl<'m, 'b> Session<'m, 'b> {
             packed = self.run_layer(&layer, packed).ok_or(broken)?;
             observer.after(&layer, self.output_of(&layer).ok_or(broken)?)?;
         }
-        Ok(self.logits())
+        Ok(())
     }
 
     /// The logits of the last run, one per class, at the scale [`Self::logits_scale`]; meaningless before it.

@@ -6,44 +6,54 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::RunError;
 
-/// The threads of a session: the one that runs it and those that help it.
-#[derive(Debug)]
+/// The threads of a session. All layers of a run are computed inside [`Self::run`], so that threads that wait for the next
+/// layer are awake: waking one up takes as long as a small layer.
+#[derive(Debug, Clone)]
 pub(crate) struct Threads {
     #[cfg(feature = "threads")]
-    helpers: Option<rayon_core::ThreadPool>,
+    pool: Option<std::sync::Arc<rayon_core::ThreadPool>>,
 }
 
 #[cfg(feature = "threads")]
 impl Threads {
-    /// Starts `count - 1` helpers.
+    /// Starts `count` threads; none, and everything runs on the caller's, when that is 1.
     pub(crate) fn new(count: usize) -> Result<Self, RunError> {
         if count <= 1 {
-            return Ok(Self { helpers: None });
+            return Ok(Self { pool: None });
         }
         let name = |index| std::format!("resi8-{index}");
-        let builder = rayon_core::ThreadPoolBuilder::new().num_threads(count - 1).thread_name(name);
-        let helpers = builder.build().map_err(|_| RunError::NoThreads { needed: count })?;
-        Ok(Self { helpers: Some(helpers) })
+        let pool = rayon_core::ThreadPoolBuilder::new().num_threads(count).thread_name(name).build();
+        Ok(Self { pool: Some(pool.map_err(|_| RunError::NoThreads { needed: count })?.into()) })
     }
 
-    /// How many threads work, the caller's included.
+    /// How many threads work.
     pub(crate) fn count(&self) -> usize {
-        self.helpers.as_ref().map_or(1, |helpers| helpers.current_num_threads() + 1)
+        self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
-    /// Runs all jobs, the first one on the caller's thread; `None` when one of them returned it.
+    /// Runs what calls [`Self::run_all`].
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+
+    /// Runs all jobs, the first one on the thread that calls it; `None` when one of them returned it.
     pub(crate) fn run_all<J>(&self, mut jobs: impl Iterator<Item = J>) -> Option<()>
     where
         J: FnOnce() -> Option<()> + Send,
     {
-        let Some(helpers) = &self.helpers else { return jobs.try_for_each(|job| job()) };
+        if self.pool.is_none() {
+            return jobs.try_for_each(|job| job());
+        }
         let failed = AtomicBool::new(false);
         let run = |job: J| {
             if job().is_none() {
                 failed.store(true, Ordering::Relaxed);
             }
         };
-        helpers.in_place_scope(|scope| {
+        rayon_core::in_place_scope(|scope| {
             let own = jobs.next();
             jobs.for_each(|job| scope.spawn(|_| run(job)));
             own.map(run)
@@ -60,10 +70,16 @@ impl Threads {
         Ok(Self {})
     }
 
-    /// How many threads work, the caller's included.
+    /// How many threads work.
     #[expect(clippy::unused_self, reason = "with threads it is needed")]
     pub(crate) const fn count(&self) -> usize {
         1
+    }
+
+    /// Runs what calls [`Self::run_all`].
+    #[expect(clippy::unused_self, reason = "with threads it is needed")]
+    pub(crate) fn run<R>(&self, work: impl FnOnce() -> R) -> R {
+        work()
     }
 
     /// Runs all jobs; `None` when one of them returned it.

@@ -11,7 +11,7 @@ use self::direct::DirectPlan;
 use self::pooled::PooledRows;
 use self::winograd::WinogradPlan;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
-use crate::model::{Conv, Layer, Pool, Tensor};
+use crate::model::{Conv, Layer, Op, Pool, Tensor};
 use crate::threads::Threads;
 
 /// How one convolution is executed, and the memory it needs for that.
@@ -46,8 +46,19 @@ struct Needs {
     block_rows: usize,
 }
 
-/// Multiply-accumulates that are worth the time it takes to wake another thread.
-const MACS_PER_THREAD: u64 = 1 << 20;
+/// Multiply-accumulates that are worth another thread.
+const MACS_PER_THREAD: u64 = 1 << 22;
+
+/// How many of `threads` threads a layer makes use of.
+pub(crate) fn useful_threads(layer: &Layer<'_>, threads: usize) -> usize {
+    match layer.op {
+        Op::Conv(_) => {
+            let paying = usize::try_from(layer.macs() / MACS_PER_THREAD).unwrap_or(usize::MAX);
+            threads.min(paying).max(1)
+        }
+        Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => 1,
+    }
+}
 
 impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
@@ -135,8 +146,7 @@ impl ConvRun<'_> {
     /// Computes all rows, on as many threads as pays.
     pub(crate) fn run(&self, threads: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         let Needs { scratch_len, rows, row_len, row_step, .. } = self.plan.needs;
-        let paying = usize::try_from(self.layer.macs() / MACS_PER_THREAD).unwrap_or(usize::MAX);
-        let parts = threads.count().min(paying).max(1);
+        let parts = useful_threads(self.layer, threads.count());
         if parts == 1 {
             return self.part(0..rows, out, scratch);
         }
