@@ -4,8 +4,8 @@
     NAME.onnx               float network, input 1x3xHxW, batch norms in place
     NAME.calibration.npy    uint8 NxHxWx3, the pictures that every quantizer gets
     NAME.check.npy          uint8 16xHxWx3, other pictures, the first for latency, all for the logits
-    NAME.check.png          the first one as a file
     NAME.check.f32          the same, preprocessed: little-endian f32, NCHW
+    NAME.check.png          the first of them
     NAME.logits.f32         the float network's logits of those
 
 Trained networks and photos come from the data folder. What is not there is made up: weights from a fixed seed, with

@@ -358,6 +358,62 @@ fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     assert!(found == expected, "{what}");
 }
 
+/// As near to the bound of exactness as a sum of weights can be: 256 input channels, all activations at -128, the sums just
+/// below the limit of [`winograd::is_exact`], positive and negative.
+fn check_winograd_bound(winograd: &Winograd, name: &str) {
+    let (chunks, channels) = (16, 2);
+    let inputs = 16 * chunks;
+    let limit = (0..1 << 20).rev().find(|&sum| winograd::is_exact(sum)).unwrap() as usize;
+    let magnitudes: Vec<i8> =
+        (0..9 * inputs).map(|i| (limit.saturating_sub(127 * i).min(127)) as i8).collect();
+    assert_eq!(magnitudes.iter().map(|&w| w as usize).sum::<usize>(), limit);
+    let weights: Vec<i8> = magnitudes.iter().copied().chain(magnitudes.iter().map(|w| -w)).collect();
+    let shape = Shape { channels, runs: 3, run_len: 3 * inputs, pixels: false };
+    let record = |bias| ChannelRecord { bias, mantissa: i32::MAX, skip_multiplier: 0, shift: 19 }.write();
+    let records = [record(1 << 25), record(-(1 << 25))];
+    let source = LayerWeights { shape, weights: &weights, channels: &records, skip: None };
+    let mut packed = Guarded::new(winograd::panel_len(inputs));
+    (winograd.pack_weights)(&source, packed.bytes()).unwrap();
+    let rows = vec![i8::MIN; 6 * 6 * inputs];
+    let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; winograd::GROUP * chunks];
+    (winograd.transform_input)(&rows, 6 * inputs, chunks, &mut input[..chunks]).unwrap();
+    let mut transformed = vec![[0; 32]; 36 * winograd::stride(8 * chunks)];
+    (winograd.transform_weights)(packed.bytes(), 0..chunks, &mut transformed).unwrap();
+    let mut products = vec![[0; 16]; 36 * winograd::stride(winograd::GROUP)];
+    let job = Multiply {
+        input: &input,
+        tile_chunks: chunks,
+        weight_chunks: chunks,
+        weights: &transformed,
+        tiles: winograd::GROUP,
+        add: false,
+    };
+    (winograd.multiply)(&job, &mut products).unwrap();
+    let target = Target {
+        channels: &records,
+        first_channel: 0,
+        grid: Grid { start: 0, width: 4, row: 4 * channels, column: channels },
+        epilogue: Epilogue { zero_point: 3, clamp: [-128, 127] },
+        skip: None,
+    };
+    let job = Finish {
+        products: &products,
+        tiles: winograd::GROUP,
+        tile: 0,
+        panel: packed.bytes(),
+        valid: [4, 4],
+        target,
+    };
+    let (mut expected, mut found) = ([0; 16 * 2], [0; 16 * 2]);
+    (winograd.transform_output)(&job, &mut found).unwrap();
+    for pixel in 0..16 {
+        for (channel, sign) in [(0, -128), (1, 128)] {
+            finish(&target, pixel, channel, sign * limit as i64, &mut expected);
+        }
+    }
+    assert!(found == expected, "{name}/winograd at the bound: {found:?}");
+}
+
 fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {
     let mut random = Random::new(seed);
     let values = random.pick(&Values::ALL);
@@ -387,6 +443,7 @@ fn check_all(kernels: &Kernels, name: &str) {
         for seed in 0..cases / 10 {
             check_winograd(winograd, name, seed);
         }
+        check_winograd_bound(winograd, name);
     }
     for seed in 0..cases / 10 {
         check_elementwise(kernels, name, seed);

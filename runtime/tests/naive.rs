@@ -130,6 +130,32 @@ fn large_3x3_convolutions() {
     }
 }
 
+/// Layers with so many multiply-accumulates that every thread gets a part: a first layer of stride 2 with a pooling, 1x1
+/// convolutions with a shortcut of their own and in place, 3x3 of both strides.
+#[test]
+fn layers_cut_for_threads() {
+    let mut b = Builder::new([67, 61, 3], Values::Random, 9);
+    let stem = WindowSpec { kernel: [7, 7], stride: [2, 2], pads: [3; 4] };
+    let pool = WindowSpec { kernel: [3, 3], stride: [2, 2], pads: [1; 4] };
+    let map = b.conv_pool(0, 112, stem, pool);
+    let wide = b.conv(map, 448, WindowSpec::POINT, None);
+    let inner = b.conv(wide, 112, WindowSpec::POINT, None);
+    let skip = SkipSpec { tensor: wide, stride: 1, channel: 0, in_place: true };
+    let joined = b.conv(inner, 448, WindowSpec::POINT, Some(skip));
+    let narrow = b.conv(joined, 112, WindowSpec::POINT, None);
+    let skip = SkipSpec { tensor: narrow, stride: 1, channel: 0, in_place: false };
+    let same = b.conv(narrow, 112, WindowSpec::SAME3, Some(skip));
+    let half = WindowSpec { stride: [2, 2], ..WindowSpec::SAME3 };
+    let small = b.conv(same, 512, half, None);
+    let mean = b.average_pool(small);
+    b.dense(mean, 3);
+    let content = b.finish();
+    let file = content.to_bytes().unwrap();
+    let cut = Model::parse(&file).unwrap().layers().filter(|layer| layer.macs() >= 3 << 22).count();
+    assert!(cut >= 6, "only {cut} layers are cut in three");
+    check(&content, "layers cut for threads");
+}
+
 #[test]
 fn shortcuts_of_1x1_convolutions() {
     let mut random = Random::new(2);

@@ -118,6 +118,7 @@ macro_rules! encoding {
                     fn skip_term(values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32;
                     fn rescale(acc: Self::I32, parameters: &Parameters) -> Self::I32;
                     fn narrow(values: Self::I32, zero_point: i8, clamp: [i8; 2]) -> [i8; LANES];
+                    fn narrow_pair(a: Self::I32, b: Self::I32, zero_point: i8, clamp: [i8; 2]) -> [[i8; LANES]; 2];
                 }
             }
 

@@ -188,6 +188,12 @@ pub struct Patches<'a> {
 }
 
 impl<'a> Patches<'a> {
+    /// Bytes of the panels of all tiles of up to `mr` pixels, `panel_len` bytes each.
+    #[cfg(target_arch = "x86_64")]
+    fn panels_len(&self, mr: usize, panel_len: usize) -> Option<usize> {
+        self.pixels.div_ceil(mr).checked_mul(panel_len)
+    }
+
     /// Run `run` of pixel `pixel`.
     #[inline]
     #[must_use]

@@ -4,7 +4,10 @@
 //! token is the proof that they may be used. Code that is generic over [`Simd`] is inlined into functions that are
 //! compiled for the instruction set.
 
-#![allow(unsafe_code, reason = "parameters are read from packed bytes")]
+#![allow(
+    unsafe_code,
+    reason = "parameters are read from packed bytes; places of four pixels are checked together"
+)]
 
 use super::winograd::WeightPair;
 use super::{LayerWeights, SkipValues, Target};

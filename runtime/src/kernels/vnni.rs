@@ -135,6 +135,7 @@ pub(super) fn weights_len(shape: &Shape) -> Option<usize> {
 
 pub(super) fn pack_weights<S: Simd>(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
+    let packed = packed.get_mut(..weights_len(shape)?)?;
     for (panel, packed) in packed.chunks_exact_mut(panel_len(shape)).enumerate() {
         let first = panel * LANES;
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
@@ -176,8 +177,10 @@ pub(super) fn pack_patches<S: Vnni>(
     panels: &mut [i8],
 ) -> Option<()> {
     let tiles = patches.pixels.div_ceil(S::MR);
+    let panel_len = patches_len::<S>(shape)?;
+    let panels = panels.get_mut(..patches.panels_len(S::MR, panel_len)?)?;
     let mut places = patches.grid.places();
-    for (index, panel) in panels.chunks_exact_mut(patches_len::<S>(shape)?).enumerate().take(tiles) {
+    for (index, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
         let height = tile(patches.pixels, tiles, index).len();
         let chunk_len = chunk_len(height);
         for row in 0..height {
@@ -269,8 +272,9 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
     let next = Target { first_channel: next_channel, ..*target };
     let pixels = block.patches.pixels;
     let tiles = pixels.div_ceil(S::MR);
-    let panels = block.panels.chunks_exact(patches_len::<S>(&block.shape)?);
-    for (index, patches) in panels.enumerate().take(tiles) {
+    let panel_len = patches_len::<S>(&block.shape)?;
+    let panels = block.panels.get(..block.patches.panels_len(S::MR, panel_len)?)?;
+    for (index, patches) in panels.chunks_exact(panel_len).enumerate() {
         let tile = tile(pixels, tiles, index);
         let patches: &[u8] = bytemuck::cast_slice(patches);
         let mut sums = [[s.zero32(); MAX_PANELS]; MAX_MR];

@@ -37,8 +37,8 @@ impl PooledRows {
     }
 }
 
-/// Computes output rows into `out`, group by group. Rows of the map that the next group sees again are kept; rows that
-/// no window sees are not computed.
+/// Computes output rows into `out`, group by group. Rows of the map that the next group sees again are kept; rows
+/// between groups that no window sees are not computed.
 pub(super) fn run(
     run: &ConvRun<'_>,
     plan: &PooledRows,

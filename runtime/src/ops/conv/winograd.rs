@@ -14,7 +14,7 @@ use crate::model::{Conv, Tensor};
 /// Bytes of transformed input that a block of tiles has at most: half of a usual second-level cache.
 const BLOCK_BYTES: usize = 288 << 10;
 
-/// Tiles whose products are kept at a time when the weights of all input channels are transformed at once: 18 KiB.
+/// Tiles whose products are kept at a time when the weights of all input channels are transformed at once: 20 KiB.
 const TILES_AT_ONCE: usize = 8;
 
 /// Geometry of a Winograd convolution.
