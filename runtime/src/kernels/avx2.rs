@@ -13,7 +13,7 @@
 
 use core::arch::x86_64::*;
 
-use super::simd::{LANES, Parameters, Place, Simd, finish, finish_four};
+use super::simd::{self, LANES, Parameters, Place, Simd, entry, finish, finish_four, has};
 use super::winograd::{self, Costs, Finish, GROUP, InputChunk, Multiply, Product, WeightPair, Winograd};
 use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
 use crate::Isa;
@@ -56,39 +56,20 @@ static KERNELS: Kernels = Kernels {
 
 /// The table, if this CPU has AVX2.
 pub(super) fn kernels() -> Option<&'static Kernels> {
-    #[cfg(feature = "std")]
-    let here = std::arch::is_x86_feature_detected!("avx2");
-    #[cfg(not(feature = "std"))]
-    let here = cfg!(target_feature = "avx2");
-    here.then_some(&KERNELS)
+    has!("avx2").then_some(&KERNELS)
 }
 
-/// Makes a safe function of the table from one that is compiled for AVX2.
-macro_rules! entry {
-    ($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty, $inner:expr) => {
-        $(#[$doc])*
-        fn $name($($arg: $type),*) -> $out {
-            #[target_feature(enable = "avx2")]
-            fn compiled_for_avx2($($arg: $type),*) -> $out {
-                $inner(Avx2::new(), $($arg),*)
-            }
-            // SAFETY: the table is reached through `kernels` only, which has seen that the CPU has AVX2.
-            unsafe { compiled_for_avx2($($arg),*) }
-        }
-    };
-}
-
-entry!(fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack_weights_avx2);
-entry!(fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, winograd::steps::pack_weights);
-entry!(fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, pack_patches_avx2);
-entry!(fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
-entry!(fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
-entry!(fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
-entry!(fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply::<_, GROUP>);
-entry!(fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, winograd::steps::transform_output);
-entry!(fn dot(input: &[i8], weights: &[i8]) -> i32, dot_avx2);
-entry!(fn max_into(out: &mut [i8], input: &[i8]) -> (), max_into_avx2);
-entry!(fn sum_into(sums: &mut [i32], input: &[i8]) -> (), sum_into_avx2);
+entry!(Avx2, "avx2", fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack_weights_avx2);
+entry!(Avx2, "avx2", fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, winograd::steps::pack_weights);
+entry!(Avx2, "avx2", fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, pack_patches_avx2);
+entry!(Avx2, "avx2", fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
+entry!(Avx2, "avx2", fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
+entry!(Avx2, "avx2", fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
+entry!(Avx2, "avx2", fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply::<_, GROUP>);
+entry!(Avx2, "avx2", fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, winograd::steps::transform_output);
+entry!(Avx2, "avx2", fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
+entry!(Avx2, "avx2", fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
+entry!(Avx2, "avx2", fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
 
 /// Exists only in code that is compiled for AVX2, so that it proves that the CPU has it.
 #[derive(Debug, Clone, Copy)]
@@ -894,19 +875,4 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
         finish_tile(s, acc, parameters, block, first, out)?;
     }
     Some(())
-}
-
-#[inline(always)]
-fn dot_avx2(_: Avx2, input: &[i8], weights: &[i8]) -> i32 {
-    super::portable::dot(input, weights)
-}
-
-#[inline(always)]
-fn max_into_avx2(_: Avx2, out: &mut [i8], input: &[i8]) {
-    super::portable::max_into(out, input);
-}
-
-#[inline(always)]
-fn sum_into_avx2(_: Avx2, sums: &mut [i32], input: &[i8]) {
-    super::portable::sum_into(sums, input);
 }

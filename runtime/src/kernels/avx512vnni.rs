@@ -7,8 +7,8 @@
 
 use core::arch::x86_64::*;
 
-use super::simd::{LANES, Parameters, Simd, has};
-use super::vnni::{self, Vnni, WeightBlock, entry, table};
+use super::simd::{self, LANES, Parameters, Simd, entry, has};
+use super::vnni::{self, Vnni, WeightBlock, table};
 use super::winograd::{self, Finish, InputChunk, Multiply, Product, WeightPair, Winograd};
 use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
 use crate::Isa;

@@ -36,8 +36,8 @@ macro_rules! encoding {
             use super::*;
             use crate::Isa;
             use crate::kernels::avx2::Avx2;
-            use crate::kernels::simd::{LANES, Parameters, Simd};
-            use crate::kernels::vnni::{self, Vnni, WeightBlock, entry, table};
+            use crate::kernels::simd::{self, LANES, Parameters, Simd, entry};
+            use crate::kernels::vnni::{self, Vnni, WeightBlock, table};
             use crate::kernels::winograd::{
                 self, Finish, GROUP, InputChunk, Multiply, Product, WeightPair, Winograd,
             };

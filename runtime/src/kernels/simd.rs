@@ -25,6 +25,21 @@ macro_rules! has {
 }
 pub(super) use has;
 
+/// Makes a safe function of a table from one that is compiled for its instruction set.
+macro_rules! entry {
+    ($token:ident, $features:tt, fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty, $inner:expr) => {
+        fn $name($($arg: $type),*) -> $out {
+            #[target_feature(enable = $features)]
+            fn compiled($($arg: $type),*) -> $out {
+                $inner($token::new(), $($arg),*)
+            }
+            // SAFETY: the table is reached through `kernels` only, which has seen that the CPU has these features.
+            unsafe { compiled($($arg),*) }
+        }
+    };
+}
+pub(super) use entry;
+
 /// Channels of a panel: one for every lane.
 pub(super) const LANES: usize = 16;
 
@@ -363,4 +378,19 @@ fn skip_values(target: &Target<'_>, skip: &SkipValues<'_>, place: Place, out: &[
 #[cold]
 fn some_values(values: &[i8], start: usize) -> [i8; LANES] {
     core::array::from_fn(|lane| values.get(start.wrapping_add(lane)).copied().unwrap_or(0))
+}
+
+#[inline(always)]
+pub(super) fn dot<S>(_: S, input: &[i8], weights: &[i8]) -> i32 {
+    super::portable::dot(input, weights)
+}
+
+#[inline(always)]
+pub(super) fn max_into<S>(_: S, out: &mut [i8], input: &[i8]) {
+    super::portable::max_into(out, input);
+}
+
+#[inline(always)]
+pub(super) fn sum_into<S>(_: S, sums: &mut [i32], input: &[i8]) {
+    super::portable::sum_into(sums, input);
 }

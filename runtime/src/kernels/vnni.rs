@@ -18,7 +18,6 @@
 
 use core::ops::Range;
 
-use super::portable;
 use super::simd::{LANES, Parameters, Place, Simd, finish};
 use super::winograd::Costs;
 use super::{ConvBlock, LayerWeights, Patches, Shape, Target};
@@ -30,21 +29,6 @@ use super::{ConvBlock, LayerWeights, Patches, Shape, Target};
 /// loaded and stored between steps. The transforms are what llvm-mca says for Zen 4: for 16 channels of a tile 103 cycles,
 /// and about as many back; for weights, 42 cycles for 16 pairs of channels. Not measured on such a CPU yet.
 pub(super) const COSTS: Costs = Costs { direct: 9, tile: 81, weights: 168, input: 416, output: 416 };
-
-/// Makes a safe function of a table from one that is compiled for its instruction set.
-macro_rules! entry {
-    ($token:ident, $features:tt, fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty, $inner:expr) => {
-        fn $name($($arg: $type),*) -> $out {
-            #[target_feature(enable = $features)]
-            fn compiled($($arg: $type),*) -> $out {
-                $inner($token::new(), $($arg),*)
-            }
-            // SAFETY: the table is reached through `kernels` only, which has seen that the CPU has these features.
-            unsafe { compiled($($arg),*) }
-        }
-    };
-}
-pub(super) use entry;
 
 /// A static `KERNELS` and its functions, for an instruction set whose token, a [`Vnni`], comes from `new`.
 macro_rules! table {
@@ -82,9 +66,9 @@ macro_rules! table {
         entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
         entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply::<_, { $group }>);
         entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, winograd::steps::transform_output);
-        entry!($token, $features, fn dot(input: &[i8], weights: &[i8]) -> i32, vnni::dot);
-        entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), vnni::max_into);
-        entry!($token, $features, fn sum_into(sums: &mut [i32], input: &[i8]) -> (), vnni::sum_into);
+        entry!($token, $features, fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
+        entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
+        entry!($token, $features, fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
     };
 }
 pub(super) use table;
@@ -352,19 +336,4 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
         }
     }
     Some(())
-}
-
-#[inline(always)]
-pub(super) fn dot<S>(_: S, input: &[i8], weights: &[i8]) -> i32 {
-    portable::dot(input, weights)
-}
-
-#[inline(always)]
-pub(super) fn max_into<S>(_: S, out: &mut [i8], input: &[i8]) {
-    portable::max_into(out, input);
-}
-
-#[inline(always)]
-pub(super) fn sum_into<S>(_: S, sums: &mut [i32], input: &[i8]) {
-    portable::sum_into(sums, input);
 }
