@@ -1,7 +1,6 @@
 //! The command line `resi8`: one module per command.
 
 use std::io::Write;
-use std::num::NonZeroUsize;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -45,19 +44,7 @@ impl Progress for Bar {
     }
 }
 
-/// Threads to use where the user did not say.
-pub(crate) fn default_threads() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
-}
-
-/// Most threads that can be asked for; every one has buffers of its own.
-const MAX_THREADS: usize = 256;
-
-/// Reads `--threads`.
-pub(crate) fn parse_threads(text: &str) -> Result<NonZeroUsize, String> {
-    let threads = text.parse().ok().filter(|threads: &NonZeroUsize| threads.get() <= MAX_THREADS);
-    threads.ok_or_else(|| format!("give a number from 1 to {MAX_THREADS}"))
-}
+pub(crate) use resi8_run::file::{default_threads, parse_threads};
 
 /// A file that appears under its name only when it is complete.
 pub(crate) struct NewFile<'p> {

@@ -34,7 +34,7 @@ pub struct ThreadArgs {
 }
 
 /// Most threads that can be asked for; every one has memory of its own.
-pub const MAX_THREADS: usize = 1024;
+pub const MAX_THREADS: usize = 256;
 
 /// Reads `--threads`.
 ///
