@@ -14,11 +14,25 @@ pub enum Isa {
     AvxVnni,
     /// x86-64 with AVX-512 (F, BW, VL) and VNNI.
     Avx512Vnni,
+    /// ARMv8.0, or 32-bit ARMv7, with NEON.
+    Neon,
+    /// AArch64 with the dot product instructions of ARMv8.2.
+    NeonDotprod,
+    /// AArch64 with the int8 matrix multiplication of ARMv8.6.
+    NeonI8mm,
 }
 
 impl Isa {
-    /// All instruction sets, the most capable last.
-    pub const ALL: &'static [Self] = &[Self::Portable, Self::Avx2, Self::AvxVnni, Self::Avx512Vnni];
+    /// All instruction sets, the most capable of a processor last.
+    pub const ALL: &'static [Self] = &[
+        Self::Portable,
+        Self::Avx2,
+        Self::AvxVnni,
+        Self::Avx512Vnni,
+        Self::Neon,
+        Self::NeonDotprod,
+        Self::NeonI8mm,
+    ];
 
     /// The name that command lines and reports use.
     #[must_use]
@@ -28,6 +42,9 @@ impl Isa {
             Self::Avx2 => "avx2",
             Self::AvxVnni => "avx-vnni",
             Self::Avx512Vnni => "avx512-vnni",
+            Self::Neon => "neon",
+            Self::NeonDotprod => "neon-dotprod",
+            Self::NeonI8mm => "neon-i8mm",
         }
     }
 

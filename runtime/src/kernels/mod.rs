@@ -20,20 +20,18 @@ use crate::Isa;
 use crate::format::records::ChannelRecord;
 use crate::model::Channel;
 
-#[cfg(target_arch = "x86_64")]
-mod avx2;
-#[cfg(target_arch = "x86_64")]
-mod avx512vnni;
-#[cfg(target_arch = "x86_64")]
-mod avx_vnni;
+#[cfg(target_arch = "aarch64")]
+mod arm;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod panels;
 #[cfg(feature = "peak")]
 pub mod peak;
 pub mod portable;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod simd;
-#[cfg(target_arch = "x86_64")]
-mod vnni;
 pub mod winograd;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// The microkernels of one instruction set.
 #[derive(Debug)]
@@ -189,7 +187,7 @@ pub struct Patches<'a> {
 
 impl<'a> Patches<'a> {
     /// Bytes of the panels of all tiles of up to `mr` pixels, `panel_len` bytes each.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     fn panels_len(&self, mr: usize, panel_len: usize) -> Option<usize> {
         self.pixels.div_ceil(mr).checked_mul(panel_len)
     }
@@ -285,13 +283,15 @@ impl Kernels {
         match isa {
             Isa::Portable => Some(&portable::KERNELS),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => avx2::kernels(),
+            Isa::Avx2 => x86::avx2::kernels(),
             #[cfg(target_arch = "x86_64")]
-            Isa::AvxVnni => avx_vnni::kernels(),
+            Isa::AvxVnni => x86::avx_vnni::kernels(),
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512Vnni => avx512vnni::kernels(),
-            #[cfg(not(target_arch = "x86_64"))]
-            Isa::Avx2 | Isa::AvxVnni | Isa::Avx512Vnni => None,
+            Isa::Avx512Vnni => x86::avx512vnni::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => arm::neon::kernels(),
+            #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
+            _ => None,
         }
     }
 }

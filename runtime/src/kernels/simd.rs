@@ -13,22 +13,10 @@ use super::winograd::WeightPair;
 use super::{LayerWeights, SkipValues, Target};
 use crate::model::Channel;
 
-/// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
-macro_rules! has {
-    ($($feature:tt),+) => {{
-        #[cfg(feature = "std")]
-        let here = $(std::arch::is_x86_feature_detected!($feature))&&+;
-        #[cfg(not(feature = "std"))]
-        let here = $(cfg!(target_feature = $feature))&&+;
-        here
-    }};
-}
-pub(super) use has;
-
 /// Makes a safe function of a table from one that is compiled for its instruction set.
 macro_rules! entry {
     ($token:ident, $features:tt, fn $name:ident($($arg:ident: $type:ty),*) -> $out:ty, $inner:expr) => {
-        fn $name($($arg: $type),*) -> $out {
+        pub(super) fn $name($($arg: $type),*) -> $out {
             #[target_feature(enable = $features)]
             fn compiled($($arg: $type),*) -> $out {
                 $inner($token::new(), $($arg),*)
@@ -39,6 +27,68 @@ macro_rules! entry {
     };
 }
 pub(super) use entry;
+
+/// A static `KERNELS`, and its functions compiled for an instruction set. `$token` is its token type; the functions named
+/// take one first. They are named from within a module: those of the caller's by `super::`.
+macro_rules! table {
+    (
+        $isa:expr, $token:ident, $features:tt,
+        direct: {
+            mr: $mr:expr, nr: $nr:expr, block_bytes: $block_bytes:expr,
+            weights_len: $weights_len:expr, pack_weights: $pack_weights:expr,
+            patches_len: $patches_len:expr, pack_patches: $pack_patches:expr,
+            conv: $conv:expr,
+        },
+        winograd: { costs: $costs:expr, tiles: $tiles:expr },
+    ) => {
+        static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
+            isa: $isa,
+            direct: $crate::kernels::Direct {
+                mr: $mr,
+                nr: $nr,
+                block_bytes: $block_bytes,
+                packing: Some($crate::kernels::Packing {
+                    weights_len: $weights_len,
+                    pack_weights: compiled::pack_weights,
+                    patches_len: $patches_len,
+                    pack_patches: compiled::pack_patches,
+                }),
+                conv: compiled::conv,
+            },
+            winograd: Some($crate::kernels::winograd::Winograd {
+                costs: $costs,
+                pack_weights: compiled::pack_winograd_weights,
+                transform_input: compiled::transform_input,
+                transform_weights: compiled::transform_weights,
+                multiply: compiled::multiply,
+                transform_output: compiled::transform_output,
+            }),
+            dot: compiled::dot,
+            max_into: compiled::max_into,
+            sum_into: compiled::sum_into,
+        };
+
+        mod compiled {
+            use super::*;
+            use $crate::kernels::simd::{self, entry};
+            use $crate::kernels::winograd::{Finish, InputChunk, Multiply, Product, WeightPair, steps};
+            use $crate::kernels::{ConvBlock, LayerWeights, Patches, Shape};
+
+            entry!($token, $features, fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, $pack_weights);
+            entry!($token, $features, fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, $pack_patches);
+            entry!($token, $features, fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, $conv);
+            entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, steps::pack_weights);
+            entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
+            entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, steps::transform_weights);
+            entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, steps::multiply::<_, { $tiles }>);
+            entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
+            entry!($token, $features, fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
+            entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
+            entry!($token, $features, fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
+        }
+    };
+}
+pub(super) use table;
 
 /// Channels of a panel: one for every lane.
 pub(super) const LANES: usize = 16;
@@ -86,8 +136,8 @@ pub(super) trait Simd: Copy {
     fn shr32<const BITS: i32>(self, a: Self::I32) -> Self::I32;
     /// Low half of `a * factor`.
     fn mul32(self, a: Self::I32, factor: i32) -> Self::I32;
-    /// `acc[lane] + pair[0] * weights[2 * lane] + pair[1] * weights[2 * lane + 1]`.
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32;
+    /// `acc[lane] + pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`].
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
 
     /// [`Self::dot16`] of eight pairs of each of some rows of values, a multiple of [`GROUP`](super::winograd::GROUP).
     #[inline(always)]
@@ -106,6 +156,18 @@ pub(super) trait Simd: Copy {
             }
         }
         acc
+    }
+
+    /// Where a [`WeightPair`] has the weight of an output channel, by lane, and one of the two input channels.
+    #[inline(always)]
+    fn weight_place(lane: usize, input: usize) -> usize {
+        2 * lane + input
+    }
+
+    /// What [`Parameters::shift`] holds for a channel's shift.
+    #[inline(always)]
+    fn shift_lane(shift: u8) -> i32 {
+        i32::from(shift) - 1
     }
 
     /// What a shortcut adds: `(value * multiplier + offset) >> shift`, with `values` in the order of channels.
@@ -133,7 +195,8 @@ pub(super) struct Parameters {
     pub(super) mantissa_odd: [i32; LANES],
     /// `2^(shift - 1)` for the shift below.
     pub(super) rounding: [i32; LANES],
-    /// Right shift after the high half of the product with the mantissa has been taken: 1 to 29.
+    /// The shift after the product with the mantissa, as [`Simd::shift_lane`] says; by default the right shift of the
+    /// product's high half, 1 to 29.
     pub(super) shift: [i32; LANES],
     /// Factor of the shortcut.
     pub(super) skip_multiplier: [i32; LANES],
@@ -163,7 +226,7 @@ impl Parameters {
                 let weights = source.weights.get(channel * depth..)?.get(..depth)?;
                 let sum: i32 = weights.iter().map(|&w| i32::from(w)).sum();
                 let channel = Channel::read(record);
-                parameters.set(lane, &channel, bias_per_weight.wrapping_mul(sum), source.skip)?;
+                parameters.set::<S>(lane, &channel, bias_per_weight.wrapping_mul(sum), source.skip)?;
             }
         }
         for (lanes, odd) in
@@ -178,11 +241,17 @@ impl Parameters {
         bytemuck::Zeroable::zeroed()
     }
 
-    fn set(&mut self, lane: usize, channel: &Channel, bias: i32, skip: Option<(i8, u8)>) -> Option<()> {
+    fn set<S: Simd>(
+        &mut self,
+        lane: usize,
+        channel: &Channel,
+        bias: i32,
+        skip: Option<(i8, u8)>,
+    ) -> Option<()> {
         let shift = u32::from(channel.multiplier.shift);
         *self.bias.get_mut(lane)? = channel.bias.wrapping_add(bias);
         *self.mantissa.get_mut(lane)? = channel.multiplier.mantissa;
-        *self.shift.get_mut(lane)? = (shift - 1).cast_signed();
+        *self.shift.get_mut(lane)? = S::shift_lane(channel.multiplier.shift);
         *self.rounding.get_mut(lane)? = 1 << (shift - 2);
         if let Some((zero_point, skip_shift)) = skip {
             *self.skip_multiplier.get_mut(lane)? = channel.skip_multiplier;

@@ -13,10 +13,11 @@
 
 use core::arch::x86_64::*;
 
-use super::simd::{self, LANES, Parameters, Place, Simd, entry, finish, finish_four, has};
-use super::winograd::{self, Costs, Finish, GROUP, InputChunk, Multiply, Product, WeightPair, Winograd};
-use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
+use super::has;
 use crate::Isa;
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four, table};
+use crate::kernels::winograd::{Costs, GROUP, WeightPair};
+use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
 /// Output pixels of a tile.
 const MR: usize = 4;
@@ -30,46 +31,25 @@ type WeightBlock = [[[i8; 32]; 2]; 2];
 /// Activations of eight values of depth, as `q + 128`.
 type PatchBlock = [[[u8; 4]; 2]; MR];
 
-static KERNELS: Kernels = Kernels {
-    isa: Isa::Avx2,
-    direct: Direct {
-        mr: MR,
-        nr: NR,
-        block_bytes: 96 << 10,
-        packing: Some(Packing { weights_len, pack_weights, patches_len, pack_patches }),
-        conv,
+table! {
+    Isa::Avx2, Avx2, "avx2",
+    direct: {
+        mr: MR, nr: NR, block_bytes: 96 << 10,
+        weights_len: weights_len, pack_weights: super::pack_weights,
+        patches_len: patches_len, pack_patches: super::pack_patches,
+        conv: super::conv,
     },
-    winograd: Some(Winograd {
-        // In 1/64 of a cycle, from timed layers: a direct output takes a quarter of a cycle, a tile's products with 16-bit
-        // operands one and a half, weights two and a quarter.
-        costs: Costs { direct: 16, tile: 96, weights: 144, input: 0, output: 0 },
-        pack_weights: pack_winograd_weights,
-        transform_input,
-        transform_weights,
-        multiply,
-        transform_output,
-    }),
-    dot,
-    max_into,
-    sum_into,
-};
-
-/// The table, if this CPU has AVX2.
-pub(super) fn kernels() -> Option<&'static Kernels> {
-    has!("avx2").then_some(&KERNELS)
+    winograd: { costs: COSTS, tiles: GROUP },
 }
 
-entry!(Avx2, "avx2", fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack_weights_avx2);
-entry!(Avx2, "avx2", fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, winograd::steps::pack_weights);
-entry!(Avx2, "avx2", fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, pack_patches_avx2);
-entry!(Avx2, "avx2", fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, conv_avx2);
-entry!(Avx2, "avx2", fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
-entry!(Avx2, "avx2", fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
-entry!(Avx2, "avx2", fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply::<_, GROUP>);
-entry!(Avx2, "avx2", fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, winograd::steps::transform_output);
-entry!(Avx2, "avx2", fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
-entry!(Avx2, "avx2", fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
-entry!(Avx2, "avx2", fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
+/// In 1/64 of a cycle, from timed layers: a direct output takes a quarter of a cycle, a tile's products with 16-bit
+/// operands one and a half, weights two and a quarter.
+const COSTS: Costs = Costs { direct: 16, tile: 96, weights: 144, input: 0, output: 0 };
+
+/// The table, if this CPU has AVX2.
+pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
+    has!("avx2").then_some(&KERNELS)
+}
 
 /// Exists only in code that is compiled for AVX2, so that it proves that the CPU has it.
 #[derive(Debug, Clone, Copy)]
@@ -297,7 +277,7 @@ fn weights_len(shape: &Shape) -> Option<usize> {
 
 /// Thresholds, then for every 16 channels their parameters and `[eight][four][lane][value]`.
 #[inline(always)]
-fn pack_weights_avx2(s: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+fn pack_weights(s: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
     let packed = packed.get_mut(..weights_len(shape)?)?;
     if shape.pixels {
@@ -377,7 +357,7 @@ fn patches_len(shape: &Shape) -> Option<usize> {
 
 /// A panel: for every eight of depth, four pixels' eight values; then the list of eights that go beyond the threshold.
 #[inline(always)]
-fn pack_patches_avx2(
+fn pack_patches(
     s: Avx2,
     shape: &Shape,
     weights: &[i8],
@@ -704,7 +684,7 @@ impl Avx2 {
 }
 
 #[inline(always)]
-fn conv_avx2(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
+fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let shape = &block.shape;
     let panel = block.target.first_channel / NR;
     if shape.pixels {

@@ -8,7 +8,7 @@
 //!
 //! Kernel rows follow each other without a gap, so a patch is `depth` values, filled up to a multiple of 4 only once.
 //!
-//! - Weights: for every 16 channels a panel, [`Parameters`] and `[four of depth][lane][value]`, zeros behind the end.
+//! - Weights: those of [`panels`], four of depth at a time.
 //! - Patches: for every tile a panel, `[64 of depth][pixel][value]`. What lies behind the end of a patch is multiplied by
 //!   zeros, whatever it is. This lets [`pack_patches`] copy 64 values at a time and let the next copy overwrite
 //!   those that were too many; behind the last pixel there is room for them.
@@ -18,9 +18,10 @@
 
 use core::ops::Range;
 
-use super::simd::{LANES, Parameters, Place, Simd, finish};
-use super::winograd::Costs;
-use super::{ConvBlock, LayerWeights, Patches, Shape, Target};
+use crate::kernels::panels::{self, Panel};
+use crate::kernels::simd::{LANES, Place, Simd, finish};
+use crate::kernels::winograd::Costs;
+use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
 /// What decides between Winograd and direct convolution, in 1/64 of a cycle of a core that starts one 512-bit or two
 /// 256-bit `vpdpbusd` or `vpdpwssd` in a cycle: 64 products of 8 bits or 32 of 16 bits.
@@ -30,51 +31,8 @@ use super::{ConvBlock, LayerWeights, Patches, Shape, Target};
 /// and about as many back; for weights, 42 cycles for 16 pairs of channels. Not measured on such a CPU yet.
 pub(super) const COSTS: Costs = Costs { direct: 9, tile: 81, weights: 168, input: 416, output: 416 };
 
-/// A static `KERNELS` and its functions, for an instruction set whose token, a [`Vnni`], comes from `new`.
-macro_rules! table {
-    ($isa:expr, $token:ident, $features:tt, winograd_group: $group:expr) => {
-        static KERNELS: Kernels = Kernels {
-            isa: $isa,
-            direct: Direct {
-                mr: $token::MR,
-                nr: $token::PANELS * LANES,
-                block_bytes: 256 << 10,
-                packing: Some(Packing {
-                    weights_len: vnni::weights_len,
-                    pack_weights: vnni::pack_weights::<$token>,
-                    patches_len: vnni::patches_len::<$token>,
-                    pack_patches,
-                }),
-                conv,
-            },
-            winograd: Some(Winograd {
-                costs: vnni::COSTS,
-                pack_weights: pack_winograd_weights,
-                transform_input,
-                transform_weights,
-                multiply,
-                transform_output,
-            }),
-            dot,
-            max_into,
-            sum_into,
-        };
-        entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, winograd::steps::pack_weights);
-        entry!($token, $features, fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, vnni::pack_patches);
-        entry!($token, $features, fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, vnni::conv);
-        entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, winograd::steps::transform_input);
-        entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, winograd::steps::transform_weights);
-        entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, winograd::steps::multiply::<_, { $group }>);
-        entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, winograd::steps::transform_output);
-        entry!($token, $features, fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
-        entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
-        entry!($token, $features, fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
-    };
-}
-pub(super) use table;
-
 /// Values of depth that one instruction multiplies, in every lane.
-const KR: usize = 4;
+pub(super) const KR: usize = 4;
 /// Values of depth of a pixel that lie together.
 const CHUNK: usize = 64;
 /// The highest tile of any table.
@@ -83,7 +41,7 @@ const MAX_MR: usize = 14;
 const MAX_PANELS: usize = 2;
 
 /// Weights of four values of depth.
-pub(super) type WeightBlock = [[i8; KR]; LANES];
+pub(super) type WeightBlock = panels::WeightBlock<KR>;
 
 /// `vpdpbusd` in one width and encoding.
 pub(super) trait Vnni: Simd {
@@ -103,39 +61,10 @@ pub(super) trait Vnni: Simd {
     fn dot8(self, acc: Self::I32, activations: Self::Activations, weights: Self::I32) -> Self::I32;
 }
 
-/// Fours of depth.
-const fn steps(shape: &Shape) -> usize {
-    shape.depth().div_ceil(KR)
-}
-
-/// Bytes of a panel of weights.
-const fn panel_len(shape: &Shape) -> usize {
-    size_of::<Parameters>() + steps(shape) * size_of::<WeightBlock>()
-}
-
-pub(super) fn weights_len(shape: &Shape) -> Option<usize> {
-    panel_len(shape).checked_mul(shape.channels.div_ceil(LANES))
-}
-
-pub(super) fn pack_weights<S: Simd>(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
-    let shape = &source.shape;
-    let packed = packed.get_mut(..weights_len(shape)?)?;
-    for (panel, packed) in packed.chunks_exact_mut(panel_len(shape)).enumerate() {
-        let first = panel * LANES;
-        let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
-        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<S>(source, first, -128)?]));
-        blocks.fill(0);
-        let blocks: &mut [WeightBlock] = bytemuck::cast_slice_mut(blocks);
-        for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-            if channel < shape.channels {
-                let weights = source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
-                for (weights, block) in weights.chunks(KR).zip(&mut *blocks) {
-                    block.get_mut(lane)?.get_mut(..weights.len())?.copy_from_slice(weights);
-                }
-            }
-        }
-    }
-    Some(())
+/// Activations are stored with 128 added: the bias takes it back.
+#[inline(always)]
+pub(super) fn pack_weights<S: Vnni>(_: S, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+    panels::pack_weights::<S, KR>(source, -128, packed)
 }
 
 /// Bytes between the chunks of a tile: its pixels, and room for what is copied too much.
@@ -147,7 +76,7 @@ pub(super) fn patches_len<S: Vnni>(shape: &Shape) -> Option<usize> {
     shape.depth().div_ceil(CHUNK).checked_mul(chunk_len(S::MR))
 }
 
-/// The pixels of tile `index`.
+/// The pixels of tile `index` of `tiles`: all are equally high, give or take one pixel.
 const fn tile(pixels: usize, tiles: usize, index: usize) -> Range<usize> {
     index * pixels / tiles..(index + 1) * pixels / tiles
 }
@@ -220,23 +149,6 @@ fn to_unsigned(values: &[i8; CHUNK]) -> [i8; CHUNK] {
 fn copy_last(values: &[i8], out: &mut [i8; CHUNK]) {
     for (out, value) in out.iter_mut().zip(values) {
         *out = value ^ i8::MIN;
-    }
-}
-
-/// A panel of weights.
-#[derive(Clone, Copy)]
-struct Panel<'a> {
-    parameters: &'a Parameters,
-    blocks: &'a [WeightBlock],
-}
-
-impl<'a> Panel<'a> {
-    fn new(block: &ConvBlock<'a>, index: usize) -> Option<Self> {
-        let len = panel_len(&block.shape);
-        let (parameters, blocks) =
-            block.weights.get(index * len..)?.get(..len)?.split_at_checked(size_of::<Parameters>())?;
-        let [parameters] = bytemuck::try_cast_slice(parameters).ok()? else { return None };
-        Some(Self { parameters, blocks: bytemuck::cast_slice(blocks) })
     }
 }
 

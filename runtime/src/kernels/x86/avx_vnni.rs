@@ -7,18 +7,18 @@
 
 use core::arch::x86_64::*;
 
-use super::Kernels;
-use super::simd::has;
+use super::has;
+use crate::kernels::Kernels;
 
 /// The table, if this CPU has one of the encodings.
-pub(super) fn kernels() -> Option<&'static Kernels> {
+pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
     if has!("avx2", "avxvnni") {
         return Some(vex::kernels());
     }
     has!("avx2", "avx512f", "avx512vl", "avx512vnni").then(evex::kernels)
 }
 
-/// Functions of [`super::simd::Simd`] that are those of AVX2.
+/// Functions of [`Simd`](crate::kernels::simd::Simd) that are those of AVX2.
 macro_rules! as_avx2 {
     ($(fn $name:ident $([$bits:ident])? ($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         $(
@@ -35,15 +35,22 @@ macro_rules! encoding {
         mod $name {
             use super::*;
             use crate::Isa;
-            use crate::kernels::avx2::Avx2;
-            use crate::kernels::simd::{self, LANES, Parameters, Simd, entry};
-            use crate::kernels::vnni::{self, Vnni, WeightBlock, table};
-            use crate::kernels::winograd::{
-                self, Finish, GROUP, InputChunk, Multiply, Product, WeightPair, Winograd,
-            };
-            use crate::kernels::{ConvBlock, Direct, LayerWeights, Packing, Patches, Shape};
+            use crate::kernels::panels;
+            use crate::kernels::simd::{LANES, Parameters, Simd, table};
+            use crate::kernels::winograd::GROUP;
+            use crate::kernels::x86::avx2::Avx2;
+            use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
 
-            table!(Isa::AvxVnni, AvxVnni, $features, winograd_group: GROUP);
+            table! {
+                Isa::AvxVnni, AvxVnni, $features,
+                direct: {
+                    mr: AvxVnni::MR, nr: AvxVnni::PANELS * LANES, block_bytes: 256 << 10,
+                    weights_len: panels::weights_len::<KR>, pack_weights: vnni::pack_weights,
+                    patches_len: vnni::patches_len::<AvxVnni>, pack_patches: vnni::pack_patches,
+                    conv: vnni::conv,
+                },
+                winograd: { costs: vnni::COSTS, tiles: GROUP },
+            }
 
             pub(super) const fn kernels() -> &'static Kernels {
                 &KERNELS

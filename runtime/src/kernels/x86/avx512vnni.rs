@@ -7,17 +7,26 @@
 
 use core::arch::x86_64::*;
 
-use super::simd::{self, LANES, Parameters, Simd, entry, has};
-use super::vnni::{self, Vnni, WeightBlock, table};
-use super::winograd::{self, Finish, InputChunk, Multiply, Product, WeightPair, Winograd};
-use super::{ConvBlock, Direct, Kernels, LayerWeights, Packing, Patches, Shape};
+use super::has;
+use super::vnni::{self, KR, Vnni, WeightBlock};
 use crate::Isa;
+use crate::kernels::simd::{LANES, Parameters, Simd, table};
+use crate::kernels::{Kernels, panels};
 
-// Eight tiles of Winograd together: as many sums in flight as hide the latency of `vpdpwssd`.
-table!(Isa::Avx512Vnni, Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni", winograd_group: 8);
+table! {
+    Isa::Avx512Vnni, Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
+    direct: {
+        mr: Avx512Vnni::MR, nr: Avx512Vnni::PANELS * LANES, block_bytes: 256 << 10,
+        weights_len: panels::weights_len::<KR>, pack_weights: vnni::pack_weights,
+        patches_len: vnni::patches_len::<Avx512Vnni>, pack_patches: vnni::pack_patches,
+        conv: vnni::conv,
+    },
+    // As many sums in flight as hide the latency of `vpdpwssd`.
+    winograd: { costs: vnni::COSTS, tiles: 8 },
+}
 
 /// The table, if this CPU has what it is compiled for.
-pub(super) fn kernels() -> Option<&'static Kernels> {
+pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
     has!("avx512f", "avx512bw", "avx512vl", "avx512vnni").then_some(&KERNELS)
 }
 

@@ -1,0 +1,156 @@
+//! Weights in panels of sixteen channels, for instructions that multiply several values of depth at a time.
+//!
+//! A panel holds [`Parameters`] and then `[KR of depth][lane][value]`, zeros behind the end of the depth and in lanes
+//! without a channel. Kernel rows follow each other without a gap, so depth is filled up to a multiple of `KR` only once.
+
+use super::simd::{LANES, Parameters, Simd};
+use super::{ConvBlock, LayerWeights, Patches, Shape};
+
+/// Weights of `KR` values of depth.
+pub(super) type WeightBlock<const KR: usize> = [[i8; KR]; LANES];
+
+/// Blocks of a panel.
+pub(super) const fn blocks<const KR: usize>(shape: &Shape) -> usize {
+    shape.depth().div_ceil(KR)
+}
+
+/// Bytes of a panel.
+const fn panel_len<const KR: usize>(shape: &Shape) -> usize {
+    size_of::<Parameters>() + blocks::<KR>(shape) * size_of::<WeightBlock<KR>>()
+}
+
+/// See [`Packing::weights_len`](super::Packing::weights_len).
+pub(super) fn weights_len<const KR: usize>(shape: &Shape) -> Option<usize> {
+    panel_len::<KR>(shape).checked_mul(shape.channels.div_ceil(LANES))
+}
+
+/// See [`Packing::pack_weights`](super::Packing::pack_weights); `bias_per_weight` times the sum of a channel's weights is
+/// added to its bias.
+#[inline(always)]
+pub(super) fn pack_weights<S: Simd, const KR: usize>(
+    source: &LayerWeights<'_>,
+    bias_per_weight: i32,
+    packed: &mut [i8],
+) -> Option<()> {
+    let shape = &source.shape;
+    let packed = packed.get_mut(..weights_len::<KR>(shape)?)?;
+    for (panel, packed) in packed.chunks_exact_mut(panel_len::<KR>(shape)).enumerate() {
+        let first = panel * LANES;
+        let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
+        let own = Parameters::of_panel::<S>(source, first, bias_per_weight)?;
+        parameters.copy_from_slice(bytemuck::cast_slice(&[own]));
+        blocks.fill(0);
+        let blocks: &mut [WeightBlock<KR>] = bytemuck::cast_slice_mut(blocks);
+        for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+            if channel < shape.channels {
+                let weights = source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
+                for (weights, block) in weights.chunks(KR).zip(&mut *blocks) {
+                    block.get_mut(lane)?.get_mut(..weights.len())?.copy_from_slice(weights);
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// A packed panel.
+#[derive(Clone, Copy)]
+pub(super) struct Panel<'a, const KR: usize> {
+    /// Of its channels.
+    pub(super) parameters: &'a Parameters,
+    /// Their weights.
+    pub(super) blocks: &'a [WeightBlock<KR>],
+}
+
+impl<'a, const KR: usize> Panel<'a, KR> {
+    /// Panel `index` of the layer's packed weights.
+    pub(super) fn new(block: &ConvBlock<'a>, index: usize) -> Option<Self> {
+        let len = panel_len::<KR>(&block.shape);
+        let (parameters, blocks) =
+            block.weights.get(index * len..)?.get(..len)?.split_at_checked(size_of::<Parameters>())?;
+        let [parameters] = bytemuck::try_cast_slice(parameters).ok()? else { return None };
+        Some(Self { parameters, blocks: bytemuck::cast_slice(blocks) })
+    }
+}
+
+/// A panel of patches: `[KR of depth][pixel][value]`, with room for `MR` pixels.
+type PatchBlock<const MR: usize, const KR: usize> = [[i8; KR]; MR];
+
+/// See [`Packing::patches_len`](super::Packing::patches_len).
+pub(super) fn patches_len<const MR: usize, const KR: usize>(shape: &Shape) -> Option<usize> {
+    blocks::<KR>(shape).checked_mul(size_of::<PatchBlock<MR, KR>>())?.checked_next_multiple_of(64)
+}
+
+/// See [`Packing::pack_patches`](super::Packing::pack_patches).
+#[inline(always)]
+pub(super) fn pack_patches<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    patches: &Patches<'_>,
+    panels: &mut [i8],
+) -> Option<()> {
+    let panel_len = patches_len::<MR, KR>(shape)?;
+    let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let mut places = patches.grid.places();
+    for (first, panel) in (0..patches.pixels).step_by(MR).zip(panels.chunks_exact_mut(panel_len)) {
+        let (blocks, _) = panel.as_chunks_mut::<KR>().0.as_chunks_mut::<MR>();
+        for pixel in 0..MR.min(patches.pixels - first) {
+            let source = patches.source.get(places.next()?..)?;
+            if shape.run_len.is_multiple_of(KR) {
+                pack_whole_blocks(shape, source, patches.run_stride, pixel, blocks)?;
+            } else {
+                pack_values(shape, source, patches.run_stride, pixel, blocks)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// One pixel's patch, when no block has values of two runs.
+#[inline(always)]
+fn pack_whole_blocks<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    source: &[i8],
+    run_stride: usize,
+    pixel: usize,
+    blocks: &mut [PatchBlock<MR, KR>],
+) -> Option<()> {
+    for (run, blocks) in blocks.chunks_exact_mut(shape.run_len / KR).take(shape.runs).enumerate() {
+        let values = source.get(run * run_stride..)?.get(..shape.run_len)?;
+        for (values, block) in values.as_chunks::<KR>().0.iter().zip(blocks) {
+            *block.get_mut(pixel)? = *values;
+        }
+    }
+    Some(())
+}
+
+/// One pixel's patch, value by value; what is behind its end is multiplied by zeros, whatever it is.
+#[inline(always)]
+fn pack_values<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    source: &[i8],
+    run_stride: usize,
+    pixel: usize,
+    blocks: &mut [PatchBlock<MR, KR>],
+) -> Option<()> {
+    for run in 0..shape.runs {
+        let values = source.get(run * run_stride..)?.get(..shape.run_len)?;
+        for (place, value) in (run * shape.run_len..).zip(values) {
+            *blocks.get_mut(place / KR)?.get_mut(pixel)?.get_mut(place % KR)? = *value;
+        }
+    }
+    Some(())
+}
+
+/// The packed patches of a block, tile by tile.
+pub(super) fn patch_panels<'a, const MR: usize, const KR: usize>(
+    block: &ConvBlock<'a>,
+) -> Option<impl Iterator<Item = &'a [PatchBlock<MR, KR>]> + use<'a, MR, KR>> {
+    let panel_len = patches_len::<MR, KR>(&block.shape)?;
+    let panels = block.panels.get(..block.patches.panels_len(MR, panel_len)?)?;
+    let blocks = blocks::<KR>(&block.shape);
+    Some(
+        panels.chunks_exact(panel_len).map(move |panel| {
+            panel.as_chunks::<KR>().0.as_chunks::<MR>().0.get(..blocks).unwrap_or_default()
+        }),
+    )
+}

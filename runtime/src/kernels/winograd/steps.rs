@@ -1,0 +1,307 @@
+//! The steps, for any [`Simd`].
+#![allow(unsafe_code, reason = "two loops whose bounds are checked before them")]
+#![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
+
+use super::{
+    Finish, GROUP, INPUT_TILE, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product, TILE, WeightPair,
+    panel_len, stride,
+};
+use crate::kernels::LayerWeights;
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four};
+
+/// A packed pair of input channels: nine taps, and for each the 16 output channels' weights, two and two.
+type PackedPair = [[[i8; LANES]; 2]; 9];
+
+/// `9 * INVERSE_OF_9 = 1 mod 2^32`.
+const INVERSE_OF_9: i32 = 0x38e3_8e39;
+
+/// See [`Winograd::pack_weights`].
+#[inline(always)]
+pub(in crate::kernels) fn pack_weights<S: Simd>(
+    _: S,
+    source: &LayerWeights<'_>,
+    packed: &mut [i8],
+) -> Option<()> {
+    let input_channels = source.shape.run_len / 3;
+    let panels = source.shape.channels.div_ceil(LANES);
+    let packed = packed.get_mut(..panel_len(input_channels).checked_mul(panels)?)?;
+    for (panel, packed) in packed.chunks_exact_mut(panel_len(input_channels)).enumerate() {
+        let (parameters, pairs) = packed.split_at_mut_checked(PARAMETERS_LEN)?;
+        let first = panel * LANES;
+        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<S>(source, first, 0)?]));
+        let pairs: &mut [PackedPair] = bytemuck::cast_slice_mut(pairs);
+        pairs.fill([[[0; LANES]; 2]; 9]);
+        for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+            let weights = source.weights.chunks_exact(source.shape.depth()).nth(channel);
+            pack_channel::<S>(weights.unwrap_or_default(), input_channels, lane, pairs)?;
+        }
+    }
+    Some(())
+}
+
+/// Puts the weights of one output channel, `[tap][input channel]`, into its lane.
+#[inline(always)]
+fn pack_channel<S: Simd>(
+    weights: &[i8],
+    input_channels: usize,
+    lane: usize,
+    pairs: &mut [PackedPair],
+) -> Option<()> {
+    for (tap, weights) in weights.chunks_exact(input_channels).enumerate() {
+        for (weights, taps) in weights.as_chunks::<2>().0.iter().zip(&mut *pairs) {
+            let out = taps.get_mut(tap)?.as_flattened_mut();
+            *out.get_mut(S::weight_place(lane, 0))? = weights[0];
+            *out.get_mut(S::weight_place(lane, 1))? = weights[1];
+        }
+    }
+    Some(())
+}
+
+/// See [`Winograd::transform_input`].
+#[inline(always)]
+pub(in crate::kernels) fn transform_input<S: Simd>(
+    s: S,
+    rows: &[i8],
+    row_len: usize,
+    chunks: usize,
+    out: &mut [InputChunk],
+) -> Option<()> {
+    let mut row_starts = rows.chunks_exact(row_len);
+    let rows: [&[i8]; INPUT_TILE] = core::array::from_fn(|_| row_starts.next().unwrap_or_default());
+    for (tile, out) in out.chunks_exact_mut(chunks).enumerate() {
+        let first = tile * TILE * chunks * LANES;
+        let len = INPUT_TILE * chunks * LANES;
+        let mut tile: [&[[i8; LANES]]; INPUT_TILE] = [&[]; INPUT_TILE];
+        for (tile, row) in tile.iter_mut().zip(rows) {
+            *tile = row.get(first..)?.get(..len)?.as_chunks().0;
+        }
+        for (chunk, out) in out.iter_mut().enumerate() {
+            transform_chunk(s, &tile, chunks, chunk, out)?;
+        }
+    }
+    Some(())
+}
+
+/// `B^T d B`: columns first.
+#[inline(always)]
+fn transform_chunk<S: Simd>(
+    s: S,
+    tile: &[&[[i8; LANES]]; INPUT_TILE],
+    chunks: usize,
+    chunk: usize,
+    out: &mut InputChunk,
+) -> Option<()> {
+    let (points, _) = out.as_chunks_mut::<INPUT_TILE>();
+    for column in 0..INPUT_TILE {
+        let [a, b, c, d, e, f] = tile;
+        let index = column * chunks + chunk;
+        let values = [
+            s.widen(a.get(index)?),
+            s.widen(b.get(index)?),
+            s.widen(c.get(index)?),
+            s.widen(d.get(index)?),
+            s.widen(e.get(index)?),
+            s.widen(f.get(index)?),
+        ];
+        for (points, value) in points.iter_mut().zip(input_1d(s, values)) {
+            s.store16(value, points.get_mut(column)?);
+        }
+    }
+    for points in points {
+        let [a, b, c, d, e, f] = &*points;
+        let values = [s.load16(a), s.load16(b), s.load16(c), s.load16(d), s.load16(e), s.load16(f)];
+        for (point, value) in points.iter_mut().zip(input_1d(s, values)) {
+            s.store16(value, point);
+        }
+    }
+    Some(())
+}
+
+/// `B^T d`.
+#[inline(always)]
+fn input_1d<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::I16; 6]) -> [S::I16; 6] {
+    let a = s.sub16(d4, s.shl16::<2>(d2));
+    let b = s.sub16(d3, s.shl16::<2>(d1));
+    let c = s.sub16(d4, d2);
+    let e = s.sub16(d3, d1);
+    let e = s.add16(e, e);
+    [
+        s.add16(s.shl16::<2>(s.sub16(d0, d2)), c),
+        s.add16(a, b),
+        s.sub16(a, b),
+        s.add16(c, e),
+        s.sub16(c, e),
+        s.sub16(s.sub16(d5, d3), s.add16(e, e)),
+    ]
+}
+
+/// See [`Winograd::transform_weights`].
+#[inline(always)]
+pub(in crate::kernels) fn transform_weights<S: Simd>(
+    s: S,
+    panel: &[i8],
+    chunks: core::ops::Range<usize>,
+    out: &mut [WeightPair],
+) -> Option<()> {
+    let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
+    let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
+    let stride = stride(packed.len());
+    let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
+    for (pair, taps) in packed.iter().enumerate() {
+        for half in 0..2 {
+            let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
+            let c0 = weight_column(s, [g0, g3, g6], half);
+            let c1 = weight_column(s, [g1, g4, g7], half);
+            let c2 = weight_column(s, [g2, g5, g8], half);
+            let mut place = 2 * pair + half;
+            for row in 0..INPUT_TILE {
+                for value in weight_1d(s, [c0[row], c1[row], c2[row]]) {
+                    // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
+                    // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
+                    s.store16(value, unsafe { out.get_unchecked_mut(place) });
+                    place += 2 * stride;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) -> [S::I16; 6] {
+    weight_1d(s, [s.widen(&a[half]), s.widen(&b[half]), s.widen(&c[half])])
+}
+
+/// `G' g`.
+#[inline(always)]
+fn weight_1d<S: Simd>(s: S, [g0, g1, g2]: [S::I16; 3]) -> [S::I16; 6] {
+    let sum = s.add16(g0, g2);
+    let a = s.add16(g0, s.shl16::<2>(g2));
+    let b = s.add16(g1, g1);
+    [
+        s.mul16(g0, 6),
+        s.shl16::<2>(s.add16(sum, g1)),
+        s.shl16::<2>(s.sub16(sum, g1)),
+        s.add16(a, b),
+        s.sub16(a, b),
+        s.mul16(g2, 12),
+    ]
+}
+
+/// See [`Winograd::multiply`]; `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
+#[inline(always)]
+pub(in crate::kernels) fn multiply<S: Simd, const WIDE: usize>(
+    s: S,
+    job: &Multiply<'_>,
+    products: &mut [Product],
+) -> Option<()> {
+    let pairs = job.weight_chunks * LANES / 2;
+    // The last element that is read of the input, so that the loops below need not look again.
+    let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
+    job.input.get(last_tile.checked_add(job.weight_chunks)?.checked_sub(1)?)?;
+    for point in 0..POINTS {
+        let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
+        let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
+        let (wide, rest) = products.as_chunks_mut::<WIDE>();
+        let wide_tiles = wide.len() * WIDE;
+        for (group, products) in wide.iter_mut().enumerate() {
+            multiply_group(s, job, point, group * WIDE, weights, products);
+        }
+        for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            multiply_group(s, job, point, wide_tiles + group * GROUP, weights, products);
+        }
+    }
+    Some(())
+}
+
+/// The products of `TILES` tiles from tile `first` on, all of which are in the input.
+#[inline(always)]
+fn multiply_group<S: Simd, const TILES: usize>(
+    s: S,
+    job: &Multiply<'_>,
+    point: usize,
+    first: usize,
+    weights: &[WeightPair],
+    products: &mut [Product; TILES],
+) {
+    let mut acc = [s.zero32(); TILES];
+    if job.add {
+        for (acc, product) in acc.iter_mut().zip(&*products) {
+            *acc = s.load32(product);
+        }
+    }
+    for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
+        let mut values = [&[0i16; LANES]; TILES];
+        for (tile, values) in values.iter_mut().enumerate() {
+            let index = (first + tile) * job.tile_chunks + chunk;
+            // SAFETY: `multiply` has seen the last element of the last tile that is multiplied, and `index` is not
+            // beyond it: `first + tile < job.tiles` and `chunk < job.weight_chunks`; and `point < POINTS`.
+            *values = unsafe { job.input.get_unchecked(index).get_unchecked(point) };
+        }
+        acc = s.dot_chunk(acc, values, weights);
+    }
+    for (product, acc) in products.iter_mut().zip(acc) {
+        s.store32(acc, product);
+    }
+}
+
+/// See [`Winograd::transform_output`].
+#[inline(always)]
+pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out: &mut [i8]) -> Option<()> {
+    let parameters: &[Parameters] = bytemuck::try_cast_slice(job.panel.get(..PARAMETERS_LEN)?).ok()?;
+    let [parameters] = parameters else { return None };
+    let columns = [
+        output_column(s, job, 0)?,
+        output_column(s, job, 1)?,
+        output_column(s, job, 2)?,
+        output_column(s, job, 3)?,
+        output_column(s, job, 4)?,
+        output_column(s, job, 5)?,
+    ];
+    let [c0, c1, c2, c3, c4, c5] = &columns;
+    let [valid_rows, valid_columns] = job.valid;
+    for row in 0..valid_rows.min(TILE) {
+        let values = [c0[row], c1[row], c2[row], c3[row], c4[row], c5[row]];
+        let [a, b, c, d] = output_1d(s, values);
+        let values = [quotient(s, a), quotient(s, b), quotient(s, c), quotient(s, d)];
+        let place = |column| Place::of_row(&job.target, row, column);
+        let places = [place(0), place(1), place(2), place(3)];
+        if valid_columns == TILE {
+            finish_four(s, values, parameters, &job.target, places, out)?;
+        } else {
+            for (value, place) in values.into_iter().zip(places).take(valid_columns) {
+                finish(s, value, parameters, &job.target, place, out)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// `A' m` of one column of the products.
+#[inline(always)]
+fn output_column<S: Simd>(s: S, job: &Finish<'_>, column: usize) -> Option<[S::I32; TILE]> {
+    let row_stride = INPUT_TILE * stride(job.tiles);
+    let first = column * stride(job.tiles) + job.tile;
+    let row = |row: usize| job.products.get(first + row * row_stride);
+    let [a, b, c, d, e, f] = [row(0)?, row(1)?, row(2)?, row(3)?, row(4)?, row(5)?];
+    Some(output_1d(s, [s.load32(a), s.load32(b), s.load32(c), s.load32(d), s.load32(e), s.load32(f)]))
+}
+
+/// From `576 * y` to `y`.
+#[inline(always)]
+fn quotient<S: Simd>(s: S, value: S::I32) -> S::I32 {
+    s.shr32::<6>(s.mul32(value, INVERSE_OF_9))
+}
+
+/// `A' m`.
+#[inline(always)]
+fn output_1d<S: Simd>(s: S, [m0, m1, m2, m3, m4, m5]: [S::I32; 6]) -> [S::I32; 4] {
+    let (a, b) = (s.add32(m1, m2), s.sub32(m1, m2));
+    let (c, d) = (s.add32(m3, m4), s.sub32(m3, m4));
+    [
+        s.add32(s.sub32(m0, a), c),
+        s.sub32(s.add32(d, d), b),
+        s.sub32(s.shl32::<2>(c), a),
+        s.add32(s.sub32(s.shl32::<3>(d), b), s.add32(m5, m5)),
+    ]
+}
