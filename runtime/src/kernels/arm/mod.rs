@@ -1,6 +1,7 @@
 //! ARM.
 
 pub(super) mod neon;
+mod patches;
 
 /// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
 macro_rules! has {

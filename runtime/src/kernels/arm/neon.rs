@@ -15,6 +15,7 @@
 use core::arch::aarch64::*;
 
 use super::has;
+use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
 use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four, table};
@@ -33,7 +34,7 @@ table! {
     direct: {
         mr: MR, nr: LANES, block_bytes: 128 << 10,
         weights_len: panels::weights_len::<KR>, pack_weights: super::pack_weights,
-        patches_len: panels::patches_len::<MR, KR>, pack_patches: super::pack_patches,
+        patches_len: patches::patches_len::<MR, KR>, pack_patches: super::pack_patches,
         conv: super::conv,
     },
     winograd: { costs: COSTS, tiles: GROUP },
@@ -318,14 +319,14 @@ fn pack_weights(_: Neon, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option
 
 #[inline(always)]
 fn pack_patches(_: Neon, shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
-    panels::pack_patches::<MR, KR>(shape, patches, panels)
+    patches::pack_patches::<MR, KR>(shape, patches, panels)
 }
 
 #[inline(always)]
 fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let weights = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
     let pixels = block.patches.pixels;
-    let panels = panels::patch_panels::<MR, KR>(block)?;
+    let panels = patches::panels::<MR, KR>(block)?;
     for (first, patches) in (0..pixels).step_by(MR).zip(panels) {
         let sums = match pixels - first {
             MR.. => s.tile::<MR>(weights.blocks, patches),
@@ -352,7 +353,7 @@ impl Neon {
     fn tile<const HEIGHT: usize>(
         self,
         weights: &[WeightBlock<KR>],
-        patches: &[[[i8; KR]; MR]],
+        patches: &[PatchBlock<MR, KR>],
     ) -> [[int32x4_t; 4]; MR] {
         let mut sums = [self.zero32(); MR];
         for group in 0..LANES / GROUP_CHANNELS {
@@ -372,7 +373,7 @@ impl Neon {
         self,
         weights: &[WeightBlock<KR>],
         group: usize,
-        patches: &[[[i8; KR]; MR]],
+        patches: &[PatchBlock<MR, KR>],
     ) -> [int32x4_t; HEIGHT] {
         let mut acc = [[neon!(vdupq_n_s32(0)); GROUP_CHANNELS]; HEIGHT];
         for (weights, patches) in weights.iter().zip(patches) {

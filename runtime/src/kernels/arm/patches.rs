@@ -1,0 +1,90 @@
+//! Patches in panels of some pixels, for instructions that multiply several values of depth at a time.
+//!
+//! A panel holds a tile's patches as `[KR of depth][pixel][value]`, with room for `MR` pixels. Kernel rows follow each
+//! other without a gap. What lies behind the end of a patch, or in the room of a pixel that a tile lacks, is whatever was
+//! there: the former is multiplied by zeros, the latter is not looked at.
+
+use crate::kernels::panels::blocks;
+use crate::kernels::{ConvBlock, Patches, Shape};
+
+/// `KR` values of depth of a tile.
+pub(super) type PatchBlock<const MR: usize, const KR: usize> = [[i8; KR]; MR];
+
+/// See [`Packing::patches_len`](crate::kernels::Packing::patches_len).
+pub(super) fn patches_len<const MR: usize, const KR: usize>(shape: &Shape) -> Option<usize> {
+    blocks::<KR>(shape).checked_mul(size_of::<PatchBlock<MR, KR>>())?.checked_next_multiple_of(64)
+}
+
+/// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
+#[inline(always)]
+pub(super) fn pack_patches<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    patches: &Patches<'_>,
+    panels: &mut [i8],
+) -> Option<()> {
+    let panel_len = patches_len::<MR, KR>(shape)?;
+    let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let mut places = patches.grid.places();
+    for (first, panel) in (0..patches.pixels).step_by(MR).zip(panels.chunks_exact_mut(panel_len)) {
+        let (blocks, _) = panel.as_chunks_mut::<KR>().0.as_chunks_mut::<MR>();
+        for pixel in 0..MR.min(patches.pixels - first) {
+            let source = patches.source.get(places.next()?..)?;
+            if shape.run_len.is_multiple_of(KR) {
+                pack_whole_blocks(shape, source, patches.run_stride, pixel, blocks)?;
+            } else {
+                pack_values(shape, source, patches.run_stride, pixel, blocks)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// One pixel's patch, when no block has values of two runs.
+#[inline(always)]
+fn pack_whole_blocks<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    source: &[i8],
+    run_stride: usize,
+    pixel: usize,
+    blocks: &mut [PatchBlock<MR, KR>],
+) -> Option<()> {
+    for (run, blocks) in blocks.chunks_exact_mut(shape.run_len / KR).take(shape.runs).enumerate() {
+        let values = source.get(run * run_stride..)?.get(..shape.run_len)?;
+        for (values, block) in values.as_chunks::<KR>().0.iter().zip(blocks) {
+            *block.get_mut(pixel)? = *values;
+        }
+    }
+    Some(())
+}
+
+/// One pixel's patch, value by value; what is behind its end is multiplied by zeros, whatever it is.
+#[inline(always)]
+fn pack_values<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    source: &[i8],
+    run_stride: usize,
+    pixel: usize,
+    blocks: &mut [PatchBlock<MR, KR>],
+) -> Option<()> {
+    for run in 0..shape.runs {
+        let values = source.get(run * run_stride..)?.get(..shape.run_len)?;
+        for (place, value) in (run * shape.run_len..).zip(values) {
+            *blocks.get_mut(place / KR)?.get_mut(pixel)?.get_mut(place % KR)? = *value;
+        }
+    }
+    Some(())
+}
+
+/// The packed patches of a block, tile by tile.
+pub(super) fn panels<'a, const MR: usize, const KR: usize>(
+    block: &ConvBlock<'a>,
+) -> Option<impl Iterator<Item = &'a [PatchBlock<MR, KR>]> + use<'a, MR, KR>> {
+    let panel_len = patches_len::<MR, KR>(&block.shape)?;
+    let panels = block.panels.get(..block.patches.panels_len(MR, panel_len)?)?;
+    let blocks = blocks::<KR>(&block.shape);
+    Some(
+        panels.chunks_exact(panel_len).map(move |panel| {
+            panel.as_chunks::<KR>().0.as_chunks::<MR>().0.get(..blocks).unwrap_or_default()
+        }),
+    )
+}
