@@ -37,7 +37,6 @@ impl PeakLoop {
 pub fn peak(isa: Isa) -> Option<Peak> {
     Kernels::for_isa(isa)?;
     match isa {
-        Isa::Portable => None,
         #[cfg(target_arch = "x86_64")]
         Isa::Avx2 => Some(x86::AVX2),
         #[cfg(target_arch = "x86_64")]
@@ -46,7 +45,6 @@ pub fn peak(isa: Isa) -> Option<Peak> {
         Isa::AvxVnni => Some(x86::AVX512_VNNI_256),
         #[cfg(target_arch = "x86_64")]
         Isa::Avx512Vnni => Some(x86::AVX512_VNNI),
-        #[cfg(not(target_arch = "x86_64"))]
         _ => None,
     }
 }

@@ -115,8 +115,6 @@ pub(super) trait Simd: Copy {
     fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16;
     /// `a - b`.
     fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16;
-    /// `a * factor`.
-    fn mul16(self, a: Self::I16, factor: i16) -> Self::I16;
     /// `a << BITS`.
     fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16;
 
@@ -136,6 +134,16 @@ pub(super) trait Simd: Copy {
     fn shr32<const BITS: i32>(self, a: Self::I32) -> Self::I32;
     /// Low half of `a * factor`.
     fn mul32(self, a: Self::I32, factor: i32) -> Self::I32;
+    /// `acc + a * FACTOR`, for the factors of Winograd's method.
+    #[inline(always)]
+    fn multiply_add32<const FACTOR: i32>(self, acc: Self::I32, a: Self::I32) -> Self::I32 {
+        match FACTOR {
+            -4 => self.sub32(acc, self.shl32::<2>(a)),
+            6 => self.add32(self.add32(acc, self.shl32::<1>(a)), self.shl32::<2>(a)),
+            24 => self.add32(self.add32(acc, self.shl32::<3>(a)), self.shl32::<4>(a)),
+            _ => self.add32(acc, self.mul32(a, FACTOR)),
+        }
+    }
     /// `acc[lane] + pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`].
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
 

@@ -109,11 +109,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn mul16(self, a: Self::I16, factor: i16) -> Self::I16 {
-        neon!([vmulq_n_s16(a[0], factor), vmulq_n_s16(a[1], factor)])
-    }
-
-    #[inline(always)]
     fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
         neon!([vshlq_n_s16::<BITS>(a[0]), vshlq_n_s16::<BITS>(a[1])])
     }
@@ -185,6 +180,16 @@ impl Simd for Neon {
         ])
     }
 
+    #[inline(always)]
+    fn multiply_add32<const FACTOR: i32>(self, acc: Self::I32, a: Self::I32) -> Self::I32 {
+        neon!([
+            vmlaq_n_s32(acc[0], a[0], FACTOR),
+            vmlaq_n_s32(acc[1], a[1], FACTOR),
+            vmlaq_n_s32(acc[2], a[2], FACTOR),
+            vmlaq_n_s32(acc[3], a[3], FACTOR),
+        ])
+    }
+
     /// One input channel after the other: `smlal` multiplies by one lane.
     #[inline(always)]
     fn weight_place(lane: usize, input: usize) -> usize {
@@ -206,16 +211,17 @@ impl Simd for Neon {
         values: [&[i16; LANES]; ROWS],
         weights: &[WeightPair; LANES / 2],
     ) -> [Self::I32; ROWS] {
-        let (first, second) = weights.split_at(LANES / 4);
-        for (half, weights) in [first, second].into_iter().enumerate() {
-            let [a, b, c, d] = weights else { return acc };
-            let values = values.map(|row| self.load16(row)[half]);
-            acc = self.dot_pair::<ROWS, 0, 1>(acc, values, a);
-            acc = self.dot_pair::<ROWS, 2, 3>(acc, values, b);
-            acc = self.dot_pair::<ROWS, 4, 5>(acc, values, c);
-            acc = self.dot_pair::<ROWS, 6, 7>(acc, values, d);
-        }
-        acc
+        let [w0, w1, w2, w3, w4, w5, w6, w7] = weights;
+        let low = values.map(|row| self.load16(row)[0]);
+        acc = self.dot_pair::<ROWS, 0, 1>(acc, low, w0);
+        acc = self.dot_pair::<ROWS, 2, 3>(acc, low, w1);
+        acc = self.dot_pair::<ROWS, 4, 5>(acc, low, w2);
+        acc = self.dot_pair::<ROWS, 6, 7>(acc, low, w3);
+        let high = values.map(|row| self.load16(row)[1]);
+        acc = self.dot_pair::<ROWS, 0, 1>(acc, high, w4);
+        acc = self.dot_pair::<ROWS, 2, 3>(acc, high, w5);
+        acc = self.dot_pair::<ROWS, 4, 5>(acc, high, w6);
+        self.dot_pair::<ROWS, 6, 7>(acc, high, w7)
     }
 
     #[inline(always)]
@@ -295,13 +301,12 @@ impl Neon {
     #[inline(always)]
     fn dot_pair<const ROWS: usize, const FIRST: i32, const SECOND: i32>(
         self,
-        acc: [[int32x4_t; 4]; ROWS],
+        mut acc: [[int32x4_t; 4]; ROWS],
         values: [int16x8_t; ROWS],
         weights: &WeightPair,
     ) -> [[int32x4_t; 4]; ROWS] {
         let (first, second) = halves(weights);
         let (first, second) = (self.load16(first), self.load16(second));
-        let mut acc = acc;
         for (acc, values) in acc.iter_mut().zip(values) {
             *acc = self.multiply_lane::<FIRST>(*acc, first, values);
         }

@@ -7,18 +7,18 @@
 //! ```text
 //! A' [ sum over channels of (G' g G'^T) * (B^T d B) ] A'^T = 24^2 * y
 //!
-//!       6  0  0             4  0 -5  0  1  0
-//!       4  4  4             0 -4 -4  1  1  0            1 -1 -1  1  1  0
-//! G' =  4 -4  4      B^T =  0  4 -4 -1  1  0     A' =   0 -1  1  2 -2  0
-//!       1  2  4             0 -2 -1  2  1  0            0 -1 -1  4  4  0
-//!       1 -2  4             0  2 -1 -2  1  0            0 -1  1  8 -8  2
-//!       0  0 12             0  4  0 -5  0  1
+//!       1  0  0             4  0 -5  0  1  0
+//!       1  1  1             0 -4 -4  1  1  0            6 -4 -4  1  1  0
+//! G' =  1 -1  1      B^T =  0  4 -4 -1  1  0     A' =   0 -4  4  2 -2  0
+//!       1  2  4             0 -2 -1  2  1  0            0 -4 -4  4  4  0
+//!       1 -2  4             0  2 -1 -2  1  0            0 -4  4  8 -8 24
+//!       0  0  1             0  4  0 -5  0  1
 //! ```
 //!
 //! # Why it is exact
 //!
-//! - With `|d| <= 128`, `|B^T d B| <= 10 * 10 * 128 = 12,800`; with `|g| <= 127`, `|G' g G'^T| <= 12 * 12 * 127 =
-//!   18,288`: both fit int16, and so does every intermediate value.
+//! - With `|d| <= 128`, `|B^T d B| <= 10 * 10 * 128 = 12,800`; with `|g| <= 127`, `|G' g G'^T| <= 7 * 7 * 127 =
+//!   6,223`: both fit int16, and so does every intermediate value.
 //! - Everything after that is a sum of products, taken modulo 2^32. So what arrives is `t = 576 * y mod 2^32`, however
 //!   often a sum has wrapped on the way.
 //! - `t * 9^-1 mod 2^32 = 64 * y mod 2^32`, and shifting that right by 6 with its sign is `y` whenever `-2^25 <= y < 2^25`.

@@ -175,17 +175,10 @@ fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) 
 /// `G' g`.
 #[inline(always)]
 fn weight_1d<S: Simd>(s: S, [g0, g1, g2]: [S::I16; 3]) -> [S::I16; 6] {
-    let sum = s.add16(g0, g2);
-    let a = s.add16(g0, s.shl16::<2>(g2));
-    let b = s.add16(g1, g1);
-    [
-        s.mul16(g0, 6),
-        s.shl16::<2>(s.add16(sum, g1)),
-        s.shl16::<2>(s.sub16(sum, g1)),
-        s.add16(a, b),
-        s.sub16(a, b),
-        s.mul16(g2, 12),
-    ]
+    let a = s.add16(g0, g2);
+    let b = s.add16(g0, s.shl16::<2>(g2));
+    let c = s.add16(g1, g1);
+    [g0, s.add16(a, g1), s.sub16(a, g1), s.add16(b, c), s.sub16(b, c), g2]
 }
 
 /// See [`Winograd::multiply`]; `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
@@ -299,9 +292,9 @@ fn output_1d<S: Simd>(s: S, [m0, m1, m2, m3, m4, m5]: [S::I32; 6]) -> [S::I32; 4
     let (a, b) = (s.add32(m1, m2), s.sub32(m1, m2));
     let (c, d) = (s.add32(m3, m4), s.sub32(m3, m4));
     [
-        s.add32(s.sub32(m0, a), c),
-        s.sub32(s.add32(d, d), b),
-        s.sub32(s.shl32::<2>(c), a),
-        s.add32(s.sub32(s.shl32::<3>(d), b), s.add32(m5, m5)),
+        s.multiply_add32::<-4>(s.multiply_add32::<6>(c, m0), a),
+        s.multiply_add32::<-4>(s.add32(d, d), b),
+        s.shl32::<2>(s.sub32(c, a)),
+        s.multiply_add32::<24>(s.multiply_add32::<-4>(s.shl32::<3>(d), b), m5),
     ]
 }

@@ -99,11 +99,6 @@ impl Simd for Avx512Vnni {
     }
 
     #[inline(always)]
-    fn mul16(self, a: Self::I16, factor: i16) -> Self::I16 {
-        avx512!(_mm256_mullo_epi16(a, _mm256_set1_epi16(factor)))
-    }
-
-    #[inline(always)]
     fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
         avx512!(_mm256_slli_epi16::<BITS>(a))
     }

@@ -112,7 +112,6 @@ macro_rules! encoding {
                     fn store16(values: Self::I16, out: &mut [i16; LANES]) -> ();
                     fn add16(a: Self::I16, b: Self::I16) -> Self::I16;
                     fn sub16(a: Self::I16, b: Self::I16) -> Self::I16;
-                    fn mul16(a: Self::I16, factor: i16) -> Self::I16;
                     fn shl16[BITS](a: Self::I16) -> Self::I16;
                     fn zero32() -> Self::I32;
                     fn load32(values: &[i32; LANES]) -> Self::I32;
