@@ -290,6 +290,10 @@ impl Kernels {
             Isa::Avx512Vnni => x86::avx512vnni::kernels(),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => arm::neon::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod => arm::neon_dotprod::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonI8mm => arm::neon_i8mm::kernels(),
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }

@@ -18,7 +18,7 @@ use super::has;
 use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four, table};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -337,10 +337,10 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
         let place = |pixel| Place::of_pixel(&block.target, first + pixel);
         if pixels - first >= MR {
             let places = [place(0), place(1), place(2), place(3)];
-            finish_four(s, sums, weights.parameters, &block.target, places, out)?;
+            finish_all::<_, true, 4>(s, sums, weights.parameters, &block.target, places, out)?;
         } else {
             for (pixel, sums) in sums.into_iter().enumerate().take(pixels - first) {
-                finish(s, sums, weights.parameters, &block.target, place(pixel), out)?;
+                finish::<_, true>(s, sums, weights.parameters, &block.target, place(pixel), out)?;
             }
         }
     }
