@@ -343,14 +343,16 @@ pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
         }
         return Some(());
     }
-    let starts = Starts::new(places.map(|place| place.out + first), out)?;
+    let out = out.get_mut(first..)?;
+    let starts = Starts::new(places.map(|place| place.out), out)?;
     let acc = match target.skip {
         None => complete::<S, BIAS, PIXELS>(s, acc, parameters, None),
         Some(SkipValues { values: None, shift, .. }) => {
             complete::<S, BIAS, PIXELS>(s, acc, parameters, Some((starts.read(out)?, shift)))
         }
         Some(SkipValues { values: Some(values), shift, .. }) => {
-            let starts = Starts::new(places.map(|place| place.skip + own), values)?;
+            let values = values.get(own..)?;
+            let starts = Starts::new(places.map(|place| place.skip), values)?;
             complete::<S, BIAS, PIXELS>(s, acc, parameters, Some((starts.read(values)?, shift)))
         }
     };
@@ -373,19 +375,23 @@ impl<const PIXELS: usize> Starts<PIXELS> {
     fn new(starts: [usize; PIXELS], values: &[i8]) -> Option<Self> {
         let len = values.len();
         let last = len.checked_sub(LANES)?;
-        let mut fit = true;
+        let mut highest = 0;
         for start in starts {
-            fit &= start <= last;
+            highest = start.max(highest);
         }
-        fit.then_some(Self { starts, len })
+        (highest <= last).then_some(Self { starts, len })
     }
 
     /// Reads from a slice of that length.
     #[inline(always)]
     fn read(&self, values: &[i8]) -> Option<[[i8; LANES]; PIXELS]> {
         let p = (values.len() == self.len).then_some(values.as_ptr().cast::<[i8; LANES]>())?;
-        // SAFETY: `new` has seen that `LANES` values from every start lie in a slice of this length.
-        Some(self.starts.map(|start| unsafe { p.byte_add(start).read() }))
+        let mut pixels = [[0; LANES]; PIXELS];
+        for (pixel, start) in pixels.iter_mut().zip(self.starts) {
+            // SAFETY: `new` has seen that `LANES` values from every start lie in a slice of this length.
+            *pixel = unsafe { p.byte_add(start).read() };
+        }
+        Some(pixels)
     }
 
     /// Writes to a slice of that length.

@@ -7,10 +7,10 @@
 
 use super::has;
 use super::neon::Neon;
-use super::tiles::{self, Block, MR, Sums, Tiles};
+use super::tiles::{self, Block, MR, Sums, Tiles, sums};
 use crate::Isa;
 use crate::kernels::panels::{self, WeightBlock};
-use crate::kernels::simd::{LANES, Simd, table};
+use crate::kernels::simd::{LANES, table};
 use crate::kernels::{Kernels, LayerWeights};
 
 /// Values of depth that one instruction multiplies, in every lane.
@@ -48,39 +48,43 @@ fn pack_weights(_: Dotprod, source: &LayerWeights<'_>, packed: &mut [i8]) -> Opt
     panels::pack_weights::<Neon, KR>(source, 0, packed)
 }
 
-/// The products of one pixel and the 16 channels in v0 to v3; `values` is where its four values are.
+/// The products of one pixel and the 16 channels in v0 to v3, added to its sums; `values` is where its values are.
 macro_rules! pixel {
-    ($a:ident $b:ident $c:ident $d:ident, $values:literal) => {
+    ($a:literal $b:literal $c:literal $d:literal, $values:literal) => {
         concat!(
-            "sdot {",
-            stringify!($a),
-            ":v}.4s, v0.16b, ",
+            "sdot ",
+            $a,
+            ".4s, v0.16b, ",
             $values,
             "\n",
-            "sdot {",
-            stringify!($b),
-            ":v}.4s, v1.16b, ",
+            "sdot ",
+            $b,
+            ".4s, v1.16b, ",
             $values,
             "\n",
-            "sdot {",
-            stringify!($c),
-            ":v}.4s, v2.16b, ",
+            "sdot ",
+            $c,
+            ".4s, v2.16b, ",
             $values,
             "\n",
-            "sdot {",
-            stringify!($d),
-            ":v}.4s, v3.16b, ",
+            "sdot ",
+            $d,
+            ".4s, v3.16b, ",
             $values,
             "\n",
         )
     };
 }
 
-/// The sums of some pixels: for each, the registers of its sums, and where its values are in v4 to v6, which hold
+/// The sums of some pixels: for each, their registers, and where its values are in v4 to v6, which hold
 /// `[2 fours of depth][6 pixels][4]`.
 macro_rules! tile {
-    ($weights:ident, $patches:ident, $($a:ident $b:ident $c:ident $d:ident $first:literal $second:literal),*) => {
-        core::arch::asm!(
+    (
+        $bias:ident, $weights:ident, $patches:ident,
+        $($a:literal $b:literal $c:literal $d:literal, $first:literal, $second:literal);*
+    ) => {
+        sums!(
+            $(concat!("ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{bias}]"),)*
             "cbz {n16}, 3f",
             "2:",
             ".rept 8",
@@ -108,14 +112,12 @@ macro_rules! tile {
             "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}]",
             $(pixel!($a $b $c $d, $first),)*
             "6:",
+            bias = in(reg) $bias.as_ptr(),
             w = inout(reg) $weights.as_ptr() => _,
             x = inout(reg) $patches.as_ptr() => _,
             n16 = inout(reg) $weights.len() / 16 => _,
             n2 = inout(reg) $weights.len() % 16 / 2 => _,
             n = in(reg) $weights.len(),
-            $($a = inout(vreg) $a, $b = inout(vreg) $b, $c = inout(vreg) $c, $d = inout(vreg) $d,)*
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
-            options(nostack, readonly, preserves_flags),
         )
     };
 }
@@ -169,50 +171,47 @@ impl Tiles<KR> for Dotprod {
         patches: &[Block],
         height: usize,
     ) -> Sums {
-        let [
-            [mut a0, mut a1, mut a2, mut a3],
-            [mut b0, mut b1, mut b2, mut b3],
-            [mut c0, mut c1, mut c2, mut c3],
-            [mut d0, mut d1, mut d2, mut d3],
-            [mut e0, mut e1, mut e2, mut e3],
-            [mut f0, mut f1, mut f2, mut f3],
-        ]: Sums = [self.0.load32(bias); MR];
         macro_rules! rows {
             ($($row:tt)*) => {
                 // SAFETY: a `Dotprod` is at hand, which exists only where the CPU has the dot product; `conv` has seen
                 // that the patches are as deep as the weights, and `patches` is a multiple of 16 deep.
-                unsafe { tile!(weights, patches, $($row)*) }
+                unsafe { tile!(bias, weights, patches, $($row)*) }
             };
         }
         match height {
             6 => rows!(
-                a0 a1 a2 a3 "v4.4b[0]" "v5.4b[2]", b0 b1 b2 b3 "v4.4b[1]" "v5.4b[3]",
-                c0 c1 c2 c3 "v4.4b[2]" "v6.4b[0]", d0 d1 d2 d3 "v4.4b[3]" "v6.4b[1]",
-                e0 e1 e2 e3 "v5.4b[0]" "v6.4b[2]", f0 f1 f2 f3 "v5.4b[1]" "v6.4b[3]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]";
+                "v20" "v21" "v22" "v23", "v4.4b[3]", "v6.4b[1]";
+                "v24" "v25" "v26" "v27", "v5.4b[0]", "v6.4b[2]";
+                "v28" "v29" "v30" "v31", "v5.4b[1]", "v6.4b[3]"
             ),
             5 => rows!(
-                a0 a1 a2 a3 "v4.4b[0]" "v5.4b[2]", b0 b1 b2 b3 "v4.4b[1]" "v5.4b[3]",
-                c0 c1 c2 c3 "v4.4b[2]" "v6.4b[0]", d0 d1 d2 d3 "v4.4b[3]" "v6.4b[1]",
-                e0 e1 e2 e3 "v5.4b[0]" "v6.4b[2]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]";
+                "v20" "v21" "v22" "v23", "v4.4b[3]", "v6.4b[1]";
+                "v24" "v25" "v26" "v27", "v5.4b[0]", "v6.4b[2]"
             ),
             4 => rows!(
-                a0 a1 a2 a3 "v4.4b[0]" "v5.4b[2]", b0 b1 b2 b3 "v4.4b[1]" "v5.4b[3]",
-                c0 c1 c2 c3 "v4.4b[2]" "v6.4b[0]", d0 d1 d2 d3 "v4.4b[3]" "v6.4b[1]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]";
+                "v20" "v21" "v22" "v23", "v4.4b[3]", "v6.4b[1]"
             ),
             3 => rows!(
-                a0 a1 a2 a3 "v4.4b[0]" "v5.4b[2]", b0 b1 b2 b3 "v4.4b[1]" "v5.4b[3]",
-                c0 c1 c2 c3 "v4.4b[2]" "v6.4b[0]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]"
             ),
-            2 => rows!(a0 a1 a2 a3 "v4.4b[0]" "v5.4b[2]", b0 b1 b2 b3 "v4.4b[1]" "v5.4b[3]"),
-            _ => rows!(a0 a1 a2 a3 "v4.4b[0]" "v5.4b[2]"),
+            2 => rows!(
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]"
+            ),
+            _ => rows!(
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]"
+            ),
         }
-        [
-            [a0, a1, a2, a3],
-            [b0, b1, b2, b3],
-            [c0, c1, c2, c3],
-            [d0, d1, d2, d3],
-            [e0, e1, e2, e3],
-            [f0, f1, f2, f3],
-        ]
     }
 }

@@ -8,7 +8,7 @@ use core::arch::aarch64::*;
 
 use super::has;
 use super::neon::Neon;
-use super::tiles::{self, Block, MR, Sums, Tiles};
+use super::tiles::{self, Block, MR, Sums, Tiles, sums};
 use crate::Isa;
 use crate::kernels::panels::{self, WeightBlock};
 use crate::kernels::simd::{LANES, table};
@@ -49,41 +49,43 @@ fn pack_weights(_: I8mm, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option
     panels::pack_weights::<Neon, KR>(source, 0, packed)
 }
 
-/// The products of two pixels and the eight channels in v0 to v3.
+/// The products of two pixels and the eight channels in v0 to v3, added to their sums.
 macro_rules! pair {
-    ($a:ident $b:ident $c:ident $d:ident, $values:literal) => {
+    ($a:literal $b:literal $c:literal $d:literal, $values:literal) => {
         concat!(
-            "smmla {",
-            stringify!($a),
-            ":v}.4s, ",
+            "smmla ",
+            $a,
+            ".4s, ",
             $values,
-            ", v0.16b\n",
-            "smmla {",
-            stringify!($b),
-            ":v}.4s, ",
+            ".16b, v0.16b\n",
+            "smmla ",
+            $b,
+            ".4s, ",
             $values,
-            ", v1.16b\n",
-            "smmla {",
-            stringify!($c),
-            ":v}.4s, ",
+            ".16b, v1.16b\n",
+            "smmla ",
+            $c,
+            ".4s, ",
             $values,
-            ", v2.16b\n",
-            "smmla {",
-            stringify!($d),
-            ":v}.4s, ",
+            ".16b, v2.16b\n",
+            "smmla ",
+            $d,
+            ".4s, ",
             $values,
-            ", v3.16b\n",
+            ".16b, v3.16b\n",
         )
     };
 }
 
-/// The sums of some pairs of pixels: for each, the registers of its sums, and the one of its values.
+/// The sums of some pairs of pixels: for each, their registers, two channels in each, and the register of its values.
 macro_rules! tile {
     (
-        $weights:ident, $patches:ident,
-        $($a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident $values:literal),*
+        $bias:ident, $weights:ident, $patches:ident,
+        $($a:literal $b:literal $c:literal $d:literal, $e:literal $f:literal $g:literal $h:literal, $values:literal);*
     ) => {
-        core::arch::asm!(
+        sums!(
+            $(concat!("ld4r {{", $a, ".2d, ", $b, ".2d, ", $c, ".2d, ", $d, ".2d}}, [{bias}]"),)*
+            $(concat!("ld4r {{", $e, ".2d, ", $f, ".2d, ", $g, ".2d, ", $h, ".2d}}, [{next_bias}]"),)*
             "cbz {n8}, 3f",
             "2:",
             ".rept 8",
@@ -106,16 +108,12 @@ macro_rules! tile {
             "sub {n}, {n}, #1",
             "cbnz {n}, 4b",
             "5:",
+            bias = in(reg) $bias.as_ptr(),
+            next_bias = in(reg) $bias.as_ptr().wrapping_add(LANES / 2),
             w = inout(reg) $weights.as_ptr() => _,
             x = inout(reg) $patches.as_ptr() => _,
             n8 = inout(reg) $weights.len() / 8 => _,
             n = inout(reg) $weights.len() % 8 => _,
-            $(
-                $a = inout(vreg) $a, $b = inout(vreg) $b, $c = inout(vreg) $c, $d = inout(vreg) $d,
-                $e = inout(vreg) $e, $f = inout(vreg) $f, $g = inout(vreg) $g, $h = inout(vreg) $h,
-            )*
-            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _,
-            options(nostack, readonly, preserves_flags),
         )
     };
 }
@@ -128,18 +126,35 @@ impl Tiles<KR> for I8mm {
 
     /// Halves of two pixels' values together.
     #[inline(always)]
-    unsafe fn pack(self, sources: [*const i8; MR], count: usize, out: *mut Block) {
-        let out = out.cast::<[[i64; 2]; MR]>();
-        for index in 0..count {
-            for (pair, pixels) in sources.as_chunks::<2>().0.iter().enumerate() {
-                // SAFETY: the caller's, for block `index` of `count`.
-                unsafe {
-                    let out = out.add(index).cast::<[i64; 2]>().add(pair);
-                    let [a, b] = pixels.map(|pixel| vreinterpretq_s64_s8(vld1q_s8(pixel.add(16 * index))));
-                    vst1q_s64(out.cast(), vzip1q_s64(a, b));
-                    vst1q_s64(out.add(MR / 2).cast(), vzip2q_s64(a, b));
-                }
-            }
+    unsafe fn pack(self, [a, b, c, d, e, f]: [*const i8; MR], count: usize, out: *mut Block) {
+        // SAFETY: the caller's; `count` is at least 1.
+        unsafe {
+            core::arch::asm!(
+                "2:",
+                "ldr q16, [{a}], #16",
+                "ldr q17, [{b}], #16",
+                "ldr q18, [{c}], #16",
+                "ldr q19, [{d}], #16",
+                "ldr q20, [{e}], #16",
+                "ldr q21, [{f}], #16",
+                "zip1 v0.2d, v16.2d, v17.2d",
+                "zip1 v1.2d, v18.2d, v19.2d",
+                "zip1 v2.2d, v20.2d, v21.2d",
+                "zip2 v3.2d, v16.2d, v17.2d",
+                "zip2 v4.2d, v18.2d, v19.2d",
+                "zip2 v5.2d, v20.2d, v21.2d",
+                "st1 {{v0.2d, v1.2d, v2.2d}}, [{out}], #48",
+                "st1 {{v3.2d, v4.2d, v5.2d}}, [{out}], #48",
+                "sub {n}, {n}, #1",
+                "cbnz {n}, 2b",
+                a = inout(reg) a => _, b = inout(reg) b => _, c = inout(reg) c => _,
+                d = inout(reg) d => _, e = inout(reg) e => _, f = inout(reg) f => _,
+                out = inout(reg) out => _,
+                n = inout(reg) count => _,
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+                out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+                options(nostack, preserves_flags),
+            );
         }
     }
 
@@ -151,52 +166,43 @@ impl Tiles<KR> for I8mm {
         patches: &[Block],
         height: usize,
     ) -> Sums {
-        let bias = bias.as_chunks::<2>().0;
-        // SAFETY: an `I8mm` is at hand, which exists only where the CPU has NEON; every item is two values.
-        let [b0, b1, b2, b3, b4, b5, b6, b7] = core::array::from_fn(|pair| unsafe {
-            vreinterpretq_s32_s64(vld1q_dup_s64(bias.as_ptr().add(pair).cast()))
-        });
-        let [mut p0, mut p1, mut p2, mut p3, mut p4, mut p5, mut p6, mut p7] =
-            [b0, b1, b2, b3, b4, b5, b6, b7];
-        let [mut q0, mut q1, mut q2, mut q3, mut q4, mut q5, mut q6, mut q7] =
-            [b0, b1, b2, b3, b4, b5, b6, b7];
-        let [mut r0, mut r1, mut r2, mut r3, mut r4, mut r5, mut r6, mut r7] =
-            [b0, b1, b2, b3, b4, b5, b6, b7];
-        macro_rules! rows {
-            ($($row:tt)*) => {
+        macro_rules! pairs {
+            ($($pair:tt)*) => {
                 // SAFETY: an `I8mm` is at hand, which exists only where the CPU has the matrix multiplication; `conv` has
                 // seen that the patches are as deep as the weights.
-                unsafe { tile!(weights, patches, $($row)*) }
+                unsafe { tile!(bias, weights, patches, $($pair)*) }
             };
         }
-        match height {
-            5 | 6 => rows!(
-                p0 p1 p2 p3 p4 p5 p6 p7 "v4.16b", q0 q1 q2 q3 q4 q5 q6 q7 "v5.16b",
-                r0 r1 r2 r3 r4 r5 r6 r7 "v6.16b"
+        let [a, b, c, d, e, f] = match height {
+            5 | 6 => pairs!(
+                "v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15", "v4";
+                "v16" "v17" "v18" "v19", "v20" "v21" "v22" "v23", "v5";
+                "v24" "v25" "v26" "v27", "v28" "v29" "v30" "v31", "v6"
             ),
-            3 | 4 => rows!(p0 p1 p2 p3 p4 p5 p6 p7 "v4.16b", q0 q1 q2 q3 q4 q5 q6 q7 "v5.16b"),
-            _ => rows!(p0 p1 p2 p3 p4 p5 p6 p7 "v4.16b"),
-        }
-        let [a, b] = rows([p0, p1, p2, p3, p4, p5, p6, p7]);
-        let [c, d] = rows([q0, q1, q2, q3, q4, q5, q6, q7]);
-        let [e, f] = rows([r0, r1, r2, r3, r4, r5, r6, r7]);
+            3 | 4 => pairs!(
+                "v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15", "v4";
+                "v16" "v17" "v18" "v19", "v20" "v21" "v22" "v23", "v5"
+            ),
+            _ => pairs!(
+                "v8" "v9" "v10" "v11", "v12" "v13" "v14" "v15", "v4"
+            ),
+        };
+        let ([a, b], [c, d], [e, f]) = (apart(a, b), apart(c, d), apart(e, f));
         [a, b, c, d, e, f]
     }
 }
 
 /// The sums of two pixels, each by itself.
 #[inline(always)]
-fn rows(sums: [int32x4_t; 8]) -> [[int32x4_t; 4]; 2] {
-    let [a, b, c, d, e, f, g, h] = sums.map(|sums| {
-        // SAFETY: every AArch64 has NEON.
-        unsafe { vreinterpretq_s64_s32(sums) }
-    });
-    // SAFETY: as above.
-    unsafe {
-        [
-            [vzip1q_s64(a, b), vzip1q_s64(c, d), vzip1q_s64(e, f), vzip1q_s64(g, h)],
-            [vzip2q_s64(a, b), vzip2q_s64(c, d), vzip2q_s64(e, f), vzip2q_s64(g, h)],
-        ]
-        .map(|row| row.map(|sums| vreinterpretq_s32_s64(sums)))
+fn apart([a, b, c, d]: [int32x4_t; 4], [e, f, g, h]: [int32x4_t; 4]) -> [[int32x4_t; 4]; 2] {
+    macro_rules! zip {
+        ($zip:ident, $a:ident, $b:ident) => {
+            // SAFETY: every AArch64 has NEON.
+            unsafe { vreinterpretq_s32_s64($zip(vreinterpretq_s64_s32($a), vreinterpretq_s64_s32($b))) }
+        };
     }
+    [
+        [zip!(vzip1q_s64, a, b), zip!(vzip1q_s64, c, d), zip!(vzip1q_s64, e, f), zip!(vzip1q_s64, g, h)],
+        [zip!(vzip2q_s64, a, b), zip!(vzip2q_s64, c, d), zip!(vzip2q_s64, e, f), zip!(vzip2q_s64, g, h)],
+    ]
 }

@@ -13,7 +13,7 @@ use super::neon::Neon;
 use super::patches::{PatchBlock, panels, patches_len as panel_len};
 use crate::kernels::panels::{Panel, WeightBlock, blocks};
 use crate::kernels::simd::{LANES, Place, finish, finish_all};
-use crate::kernels::{ConvBlock, Patches, Shape};
+use crate::kernels::{ConvBlock, Patches, Places, Shape};
 
 /// Output pixels of a tile.
 pub(super) const MR: usize = 6;
@@ -24,6 +24,34 @@ pub(super) const DEPTH: usize = 16;
 pub(super) type Block = PatchBlock<MR, DEPTH>;
 /// Sums of a tile: 16 channels of every pixel.
 pub(super) type Sums = [[int32x4_t; 4]; MR];
+
+/// Inline assembly that leaves the sums of a tile in v8 to v31, in this order, and uses v0 to v7.
+macro_rules! sums {
+    ($($assembly:tt)*) => {{
+        let (a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3);
+        let (d0, d1, d2, d3, e0, e1, e2, e3, f0, f1, f2, f3);
+        core::arch::asm!(
+            $($assembly)*
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+            out("v8") a0, out("v9") a1, out("v10") a2, out("v11") a3,
+            out("v12") b0, out("v13") b1, out("v14") b2, out("v15") b3,
+            out("v16") c0, out("v17") c1, out("v18") c2, out("v19") c3,
+            out("v20") d0, out("v21") d1, out("v22") d2, out("v23") d3,
+            out("v24") e0, out("v25") e1, out("v26") e2, out("v27") e3,
+            out("v28") f0, out("v29") f1, out("v30") f2, out("v31") f3,
+            options(nostack, readonly, preserves_flags),
+        );
+        [
+            [a0, a1, a2, a3],
+            [b0, b1, b2, b3],
+            [c0, c1, c2, c3],
+            [d0, d1, d2, d3],
+            [e0, e1, e2, e3],
+            [f0, f1, f2, f3],
+        ]
+    }};
+}
+pub(super) use sums;
 
 /// A table's products, `KR` values of depth at a time.
 pub(super) trait Tiles<const KR: usize>: Copy {
@@ -66,9 +94,10 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
     let mut places = patches.grid.places();
     for (first, panel) in (0..patches.pixels).step_by(MR).zip(panels.chunks_exact_mut(panel_len)) {
         let (blocks, _) = panel.as_chunks_mut::<DEPTH>().0.as_chunks_mut::<MR>();
-        let mut pixels = [places.next()?; MR];
-        for pixel in pixels.iter_mut().take(patches.pixels - first).skip(1) {
-            *pixel = places.next()?;
+        let mut pixels: [usize; MR] = places.group();
+        if patches.pixels - first < MR {
+            let [first_pixel, ..] = pixels;
+            pixels.get_mut(patches.pixels - first..)?.fill(first_pixel);
         }
         let tile = Sources::new(shape, patches, pixels)?;
         if shape.run_len.is_multiple_of(DEPTH) {
@@ -163,16 +192,20 @@ pub(super) fn conv<const KR: usize, T: Tiles<KR>>(t: T, block: &ConvBlock<'_>, o
     if blocks::<DEPTH>(&block.shape) * DEPTH < weights.len() * KR {
         return None;
     }
+    let (mut outs, mut skips) = (target.grid.places(), target.skip.map(|skip| skip.grid.places()));
     for (first, patches) in (0..pixels).step_by(MR).zip(panels::<MR, DEPTH>(block)?) {
-        let place = |pixel| Place::of_pixel(target, first + pixel);
+        let (outs, skips) = (outs.group::<MR>(), skips.as_mut().map_or([0; MR], Places::group));
+        let mut places = [Place { out: 0, skip: 0 }; MR];
+        for ((place, out), skip) in places.iter_mut().zip(outs).zip(skips) {
+            *place = Place { out, skip };
+        }
         if pixels - first >= MR {
             let sums = t.multiply(&parameters.bias, weights, patches, MR);
-            let places = [place(0), place(1), place(2), place(3), place(4), place(5)];
             finish_all::<_, false, MR>(t.neon(), sums, parameters, target, places, out)?;
         } else {
             let sums = t.multiply(&parameters.bias, weights, patches, pixels - first);
-            for (pixel, sums) in sums.into_iter().enumerate().take(pixels - first) {
-                finish::<_, false>(t.neon(), sums, parameters, target, place(pixel), out)?;
+            for (sums, place) in sums.into_iter().zip(places).take(pixels - first) {
+                finish::<_, false>(t.neon(), sums, parameters, target, place, out)?;
             }
         }
     }
