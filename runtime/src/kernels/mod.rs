@@ -149,17 +149,9 @@ impl Grid {
 
     /// The places of all pixels in order, without a division for each.
     #[inline(always)]
-    pub fn places(self) -> impl Iterator<Item = usize> {
-        let (mut row, mut column, mut place) = (self.start, 0, self.start);
-        core::iter::repeat_with(move || {
-            let this = place;
-            (column, place) = (column + 1, place + self.column);
-            if column == self.width {
-                (row, column) = (row + self.row, 0);
-                place = row;
-            }
-            this
-        })
+    #[must_use]
+    pub const fn places(self) -> Places {
+        Places { grid: self, row: self.start, column: 0, place: self.start }
     }
 
     /// Where the pixel at a row and a column starts.
@@ -167,6 +159,59 @@ impl Grid {
     #[must_use]
     pub const fn place_of_row(&self, row: usize, column: usize) -> usize {
         self.start + row * self.row + column * self.column
+    }
+}
+
+/// An iterator over the places of a grid's pixels, without an end.
+#[derive(Debug, Clone)]
+pub struct Places {
+    grid: Grid,
+    /// Where the current row starts.
+    row: usize,
+    /// Column of the next pixel.
+    column: usize,
+    /// Its place.
+    place: usize,
+}
+
+impl Iterator for Places {
+    type Item = usize;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        let [place] = self.group();
+        Some(place)
+    }
+}
+
+impl Places {
+    /// The places of the next `N` pixels; little is to do for each when they are in one row.
+    #[inline(always)]
+    pub fn group<const N: usize>(&mut self) -> [usize; N] {
+        let mut places = [self.place; N];
+        if self.grid.width - self.column >= N {
+            for (index, place) in places.iter_mut().enumerate() {
+                *place += index * self.grid.column;
+            }
+            self.advance(N);
+        } else {
+            for place in &mut places {
+                *place = self.place;
+                self.advance(1);
+            }
+        }
+        places
+    }
+
+    /// Goes on by some pixels, at most to the start of the next row.
+    #[inline(always)]
+    const fn advance(&mut self, pixels: usize) {
+        self.column += pixels;
+        self.place += pixels * self.grid.column;
+        if self.column == self.grid.width {
+            self.row += self.grid.row;
+            (self.column, self.place) = (0, self.row);
+        }
     }
 }
 
@@ -290,6 +335,10 @@ impl Kernels {
             Isa::Avx512Vnni => x86::avx512vnni::kernels(),
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => arm::neon::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonDotprod => arm::neon_dotprod::kernels(),
+            #[cfg(target_arch = "aarch64")]
+            Isa::NeonI8mm => arm::neon_i8mm::kernels(),
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }

@@ -29,7 +29,8 @@ macro_rules! entry {
 pub(super) use entry;
 
 /// A static `KERNELS`, and its functions compiled for an instruction set. `$token` is its token type; the functions named
-/// take one first. They are named from within a module: those of the caller's by `super::`.
+/// take one first. They are named from within a module: those of the caller's by `super::`. Without `winograd` the table has no
+/// steps of the method, and the token need not implement [`Simd`].
 macro_rules! table {
     (
         $isa:expr, $token:ident, $features:tt,
@@ -39,7 +40,7 @@ macro_rules! table {
             patches_len: $patches_len:expr, pack_patches: $pack_patches:expr,
             conv: $conv:expr,
         },
-        winograd: { costs: $costs:expr, tiles: $tiles:expr },
+        $(winograd: { costs: $costs:expr, tiles: $tiles:expr },)?
     ) => {
         static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
             isa: $isa,
@@ -55,14 +56,7 @@ macro_rules! table {
                 }),
                 conv: compiled::conv,
             },
-            winograd: Some($crate::kernels::winograd::Winograd {
-                costs: $costs,
-                pack_weights: compiled::pack_winograd_weights,
-                transform_input: compiled::transform_input,
-                transform_weights: compiled::transform_weights,
-                multiply: compiled::multiply,
-                transform_output: compiled::transform_output,
-            }),
+            winograd: $crate::kernels::simd::table!(@winograd $($costs)?),
             dot: compiled::dot,
             max_into: compiled::max_into,
             sum_into: compiled::sum_into,
@@ -71,21 +65,35 @@ macro_rules! table {
         mod compiled {
             use super::*;
             use $crate::kernels::simd::{self, entry};
-            use $crate::kernels::winograd::{Finish, InputChunk, Multiply, Product, WeightPair, steps};
             use $crate::kernels::{ConvBlock, LayerWeights, Patches, Shape};
 
             entry!($token, $features, fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, $pack_weights);
             entry!($token, $features, fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, $pack_patches);
             entry!($token, $features, fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, $conv);
-            entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, steps::pack_weights);
-            entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
-            entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, steps::transform_weights);
-            entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, steps::multiply::<_, { $tiles }>);
-            entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
             entry!($token, $features, fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
             entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
             entry!($token, $features, fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
+            $(
+                use $crate::kernels::winograd::{Finish, InputChunk, Multiply, Product, WeightPair, steps};
+
+                entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, steps::pack_weights);
+                entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
+                entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, steps::transform_weights);
+                entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, steps::multiply::<_, { $tiles }>);
+                entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
+            )?
         }
+    };
+    (@winograd) => { None };
+    (@winograd $costs:expr) => {
+        Some($crate::kernels::winograd::Winograd {
+            costs: $costs,
+            pack_weights: compiled::pack_winograd_weights,
+            transform_input: compiled::transform_input,
+            transform_weights: compiled::transform_weights,
+            multiply: compiled::multiply,
+            transform_output: compiled::transform_output,
+        })
     };
 }
 pub(super) use table;
@@ -295,9 +303,10 @@ impl Place {
     }
 }
 
-/// Bias, shortcut, requantization, clamp and store of one pixel's channels of a panel.
+/// Bias, shortcut, requantization, clamp and store of one pixel's channels of a panel. Without `BIAS` the accumulator has the
+/// bias in it.
 #[inline(always)]
-pub(super) fn finish<S: Simd>(
+pub(super) fn finish<S: Simd, const BIAS: bool>(
     s: S,
     acc: S::I32,
     parameters: &Parameters,
@@ -307,10 +316,10 @@ pub(super) fn finish<S: Simd>(
 ) -> Option<()> {
     let out = out.get_mut(place.out + target.first_channel..)?;
     let values = match &target.skip {
-        Some(skip) => Some((skip_values(target, skip, place, out)?, skip.shift)),
+        Some(skip) => Some(([skip_values(target, skip, place, out)?], skip.shift)),
         None => None,
     };
-    let acc = complete(s, acc, parameters, values);
+    let [acc] = complete::<S, BIAS, 1>(s, [acc], parameters, values);
     let values = s.narrow(acc, target.epilogue.zero_point, target.epilogue.clamp);
     match target.channels.len() - target.first_channel {
         LANES.. => *out.first_chunk_mut()? = values,
@@ -319,15 +328,15 @@ pub(super) fn finish<S: Simd>(
     Some(())
 }
 
-/// [`finish`] of four pixels. Where all lanes have channels, and shortcut values if there is a shortcut, places are checked
-/// before anything else, and what follows has no branches.
+/// [`finish`] of an even number of pixels. Where all lanes have channels, and shortcut values if there is a shortcut, places
+/// are checked before anything else, and what follows has no branches.
 #[inline(always)]
-pub(super) fn finish_four<S: Simd>(
+pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
     s: S,
-    acc: [S::I32; 4],
+    acc: [S::I32; PIXELS],
     parameters: &Parameters,
     target: &Target<'_>,
-    places: [Place; 4],
+    places: [Place; PIXELS],
     out: &mut [i8],
 ) -> Option<()> {
     let first = target.first_channel;
@@ -338,64 +347,68 @@ pub(super) fn finish_four<S: Simd>(
     };
     if !whole || target.channels.len() - first < LANES {
         for (acc, place) in acc.into_iter().zip(places) {
-            finish(s, acc, parameters, target, place, out)?;
+            finish::<S, BIAS>(s, acc, parameters, target, place, out)?;
         }
         return Some(());
     }
-    let starts = Starts::new(places.map(|place| place.out + first), out)?;
+    let out = out.get_mut(first..)?;
+    let starts = Starts::new(places.map(|place| place.out), out)?;
     let acc = match target.skip {
-        None => complete_four(s, acc, parameters, None),
+        None => complete::<S, BIAS, PIXELS>(s, acc, parameters, None),
         Some(SkipValues { values: None, shift, .. }) => {
-            complete_four(s, acc, parameters, Some((starts.read(out)?, shift)))
+            complete::<S, BIAS, PIXELS>(s, acc, parameters, Some((starts.read(out)?, shift)))
         }
         Some(SkipValues { values: Some(values), shift, .. }) => {
-            let starts = Starts::new(places.map(|place| place.skip + own), values)?;
-            complete_four(s, acc, parameters, Some((starts.read(values)?, shift)))
+            let values = values.get(own..)?;
+            let starts = Starts::new(places.map(|place| place.skip), values)?;
+            complete::<S, BIAS, PIXELS>(s, acc, parameters, Some((starts.read(values)?, shift)))
         }
     };
     let (zero_point, clamp) = (target.epilogue.zero_point, target.epilogue.clamp);
-    let [a, b] = s.narrow_pair(acc[0], acc[1], zero_point, clamp);
-    let [c, d] = s.narrow_pair(acc[2], acc[3], zero_point, clamp);
-    starts.write([a, b, c, d], out)
+    let mut narrow = [[0; LANES]; PIXELS];
+    for (narrow, acc) in narrow.as_chunks_mut::<2>().0.iter_mut().zip(acc.as_chunks::<2>().0) {
+        *narrow = s.narrow_pair(acc[0], acc[1], zero_point, clamp);
+    }
+    starts.write(narrow, out)
 }
 
-/// Places of four pixels from which `LANES` values lie in a slice of some length.
-struct Starts {
-    starts: [usize; 4],
+/// Places of some pixels from which `LANES` values lie in a slice of some length.
+struct Starts<const PIXELS: usize> {
+    starts: [usize; PIXELS],
     len: usize,
 }
 
-impl Starts {
+impl<const PIXELS: usize> Starts<PIXELS> {
     #[inline(always)]
-    fn new(starts: [usize; 4], values: &[i8]) -> Option<Self> {
+    fn new(starts: [usize; PIXELS], values: &[i8]) -> Option<Self> {
         let len = values.len();
         let last = len.checked_sub(LANES)?;
-        let [a, b, c, d] = starts;
-        (a <= last && b <= last && c <= last && d <= last).then_some(Self { starts, len })
+        let mut highest = 0;
+        for start in starts {
+            highest = start.max(highest);
+        }
+        (highest <= last).then_some(Self { starts, len })
     }
 
     /// Reads from a slice of that length.
     #[inline(always)]
-    fn read(&self, values: &[i8]) -> Option<[[i8; LANES]; 4]> {
+    fn read(&self, values: &[i8]) -> Option<[[i8; LANES]; PIXELS]> {
         let p = (values.len() == self.len).then_some(values.as_ptr().cast::<[i8; LANES]>())?;
-        let [a, b, c, d] = self.starts;
-        // SAFETY: `new` has seen that `LANES` values from every start lie in a slice of this length.
-        Some(unsafe {
-            [p.byte_add(a).read(), p.byte_add(b).read(), p.byte_add(c).read(), p.byte_add(d).read()]
-        })
+        let mut pixels = [[0; LANES]; PIXELS];
+        for (pixel, start) in pixels.iter_mut().zip(self.starts) {
+            // SAFETY: `new` has seen that `LANES` values from every start lie in a slice of this length.
+            *pixel = unsafe { p.byte_add(start).read() };
+        }
+        Some(pixels)
     }
 
     /// Writes to a slice of that length.
     #[inline(always)]
-    fn write(&self, [a, b, c, d]: [[i8; LANES]; 4], values: &mut [i8]) -> Option<()> {
+    fn write(&self, pixels: [[i8; LANES]; PIXELS], values: &mut [i8]) -> Option<()> {
         let p = (values.len() == self.len).then_some(values.as_mut_ptr().cast::<[i8; LANES]>())?;
-        let starts = self.starts;
-        // SAFETY: as in `read`.
-        unsafe {
-            p.byte_add(starts[0]).write(a);
-            p.byte_add(starts[1]).write(b);
-            p.byte_add(starts[2]).write(c);
-            p.byte_add(starts[3]).write(d);
+        for (start, pixel) in self.starts.into_iter().zip(pixels) {
+            // SAFETY: as in `read`.
+            unsafe { p.byte_add(start).write(pixel) };
         }
         Some(())
     }
@@ -403,35 +416,26 @@ impl Starts {
 
 /// Adds bias and shortcut, and rescales.
 #[inline(always)]
-fn complete<S: Simd>(s: S, acc: S::I32, parameters: &Parameters, skip: Option<([i8; LANES], u8)>) -> S::I32 {
-    let mut acc = s.add32(acc, s.load32(&parameters.bias));
-    if let Some((values, shift)) = skip {
-        acc = s.add32(acc, s.skip_term(&values, parameters, shift));
-    }
-    s.rescale(acc, parameters)
-}
-
-#[inline(always)]
-fn complete_four<S: Simd>(
+fn complete<S: Simd, const BIAS: bool, const PIXELS: usize>(
     s: S,
-    [a, b, c, d]: [S::I32; 4],
+    mut acc: [S::I32; PIXELS],
     parameters: &Parameters,
-    skip: Option<([[i8; LANES]; 4], u8)>,
-) -> [S::I32; 4] {
-    let Some((values, shift)) = skip else {
-        return [
-            complete(s, a, parameters, None),
-            complete(s, b, parameters, None),
-            complete(s, c, parameters, None),
-            complete(s, d, parameters, None),
-        ];
-    };
-    [
-        complete(s, a, parameters, Some((values[0], shift))),
-        complete(s, b, parameters, Some((values[1], shift))),
-        complete(s, c, parameters, Some((values[2], shift))),
-        complete(s, d, parameters, Some((values[3], shift))),
-    ]
+    skip: Option<([[i8; LANES]; PIXELS], u8)>,
+) -> [S::I32; PIXELS] {
+    if BIAS {
+        for acc in &mut acc {
+            *acc = s.add32(*acc, s.load32(&parameters.bias));
+        }
+    }
+    if let Some((values, shift)) = skip {
+        for (acc, values) in acc.iter_mut().zip(&values) {
+            *acc = s.add32(*acc, s.skip_term(values, parameters, shift));
+        }
+    }
+    for acc in &mut acc {
+        *acc = s.rescale(*acc, parameters);
+    }
+    acc
 }
 
 /// The shortcut's values for the channels of a panel; where there is none the channel's multiplier is 0.

@@ -1,7 +1,10 @@
 //! ARM.
 
 pub(super) mod neon;
+pub(super) mod neon_dotprod;
+pub(super) mod neon_i8mm;
 mod patches;
+mod tiles;
 
 /// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
 macro_rules! has {

@@ -11,6 +11,7 @@
 //! channel in four parts, eight hold operands, the rest what is between `smull` and `sadalp`. Of 52 instructions for 256
 //! products 48 compute.
 #![allow(unsafe_code, reason = "NEON intrinsics")]
+#![allow(clippy::indexing_slicing, reason = "constant places below constant lengths")]
 
 use core::arch::aarch64::*;
 
@@ -18,7 +19,7 @@ use super::has;
 use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four, table};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -342,10 +343,10 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
         let place = |pixel| Place::of_pixel(&block.target, first + pixel);
         if pixels - first >= MR {
             let places = [place(0), place(1), place(2), place(3)];
-            finish_four(s, sums, weights.parameters, &block.target, places, out)?;
+            finish_all::<_, true, 4>(s, sums, weights.parameters, &block.target, places, out)?;
         } else {
             for (pixel, sums) in sums.into_iter().enumerate().take(pixels - first) {
-                finish(s, sums, weights.parameters, &block.target, place(pixel), out)?;
+                finish::<_, true>(s, sums, weights.parameters, &block.target, place(pixel), out)?;
             }
         }
     }

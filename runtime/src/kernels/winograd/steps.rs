@@ -7,7 +7,7 @@ use super::{
     panel_len, stride,
 };
 use crate::kernels::LayerWeights;
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all};
 
 /// A packed pair of input channels: nine taps, and for each the 16 output channels' weights, two and two.
 type PackedPair = [[[i8; LANES]; 2]; 9];
@@ -260,10 +260,10 @@ pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out:
         let place = |column| Place::of_row(&job.target, row, column);
         let places = [place(0), place(1), place(2), place(3)];
         if valid_columns == TILE {
-            finish_four(s, values, parameters, &job.target, places, out)?;
+            finish_all::<_, true, 4>(s, values, parameters, &job.target, places, out)?;
         } else {
             for (value, place) in values.into_iter().zip(places).take(valid_columns) {
-                finish(s, value, parameters, &job.target, place, out)?;
+                finish::<_, true>(s, value, parameters, &job.target, place, out)?;
             }
         }
     }

@@ -15,7 +15,7 @@ use core::arch::x86_64::*;
 
 use super::has;
 use crate::Isa;
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_four, table};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -718,10 +718,10 @@ fn finish_tile(
         *place = Place::of_pixel(&block.target, pixel);
     }
     if first + MR <= block.patches.pixels {
-        return finish_four(s, acc, parameters, &block.target, places, out);
+        return finish_all::<_, true, 4>(s, acc, parameters, &block.target, places, out);
     }
     for ((_, acc), place) in (first..block.patches.pixels).zip(acc).zip(places) {
-        finish(s, acc, parameters, &block.target, place, out)?;
+        finish::<_, true>(s, acc, parameters, &block.target, place, out)?;
     }
     Some(())
 }

@@ -180,9 +180,9 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
         }
         for (pixel, [sums, next_sums]) in tile.zip(sums) {
             let place = Place::of_pixel(target, pixel);
-            finish(s, sums, first.parameters, target, place, out)?;
+            finish::<_, true>(s, sums, first.parameters, target, place, out)?;
             if let Some(second) = second {
-                finish(s, next_sums, second.parameters, &next, place, out)?;
+                finish::<_, true>(s, next_sums, second.parameters, &next, place, out)?;
             }
         }
     }
