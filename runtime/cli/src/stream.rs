@@ -117,6 +117,8 @@ struct LastLine {
 /// Times of all frames in a fixed amount of memory.
 struct Tally {
     started: Option<Instant>,
+    /// From then to the last result.
+    elapsed: Duration,
     preprocess: Histogram<u64>,
     inference: Histogram<u64>,
 }
@@ -125,7 +127,7 @@ impl Tally {
     fn new() -> Result<Self> {
         // Nanoseconds from a microsecond to an hour; three digits are more than a time repeats to.
         let times = || Histogram::new_with_bounds(1_000, 3_600_000_000_000, 3).map_err(|e| anyhow!("{e}"));
-        Ok(Self { started: None, preprocess: times()?, inference: times()? })
+        Ok(Self { started: None, elapsed: Duration::ZERO, preprocess: times()?, inference: times()? })
     }
 
     fn classified(&self) -> u64 {
@@ -133,7 +135,7 @@ impl Tally {
     }
 
     fn summary(&self, counts: Counts) -> Summary {
-        let seconds = self.started.map_or(0.0, |started| started.elapsed().as_secs_f64());
+        let seconds = self.elapsed.as_secs_f64();
         let rate = if seconds > 0.0 { self.classified() as f64 / seconds } else { 0.0 };
         Summary {
             frames: counts.read,
@@ -198,13 +200,14 @@ fn answer(
     let model = *session.plan().model();
     let input = model.input();
     let start = Instant::now();
-    tally.started.get_or_insert(start);
+    let started = *tally.started.get_or_insert(start);
     let picture = RgbPicture::new(args.size.width, args.size.height, frame.pixels)?;
     let pixels = from_decoded(&picture, model.preprocess(), input.h, input.w)?;
     let preprocess = start.elapsed();
     let start = Instant::now();
     let guesses = classify(session, &pixels, args.top)?;
     let inference = start.elapsed();
+    tally.elapsed = started.elapsed();
     record(&mut tally.preprocess, preprocess);
     record(&mut tally.inference, inference);
     let (preprocess_ms, inference_ms) = (milliseconds(preprocess), milliseconds(inference));
