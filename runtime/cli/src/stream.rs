@@ -23,14 +23,14 @@ use crate::run::{Guess, classify};
 pub const EXAMPLES: &str = "\
 Examples:
   A USB camera, the newest frame whenever the model is ready:
-    ffmpeg -loglevel error -f v4l2 -video_size 640x480 -i /dev/video0 -f rawvideo -pix_fmt rgb24 - |
+    ffmpeg -v error -f v4l2 -video_size 640x480 -i /dev/video0 -f rawvideo -pix_fmt rgb24 - |
       resi8-run stream model.r8 --size 640x480 --latest
-  A Raspberry Pi camera, on the fast CPUs only:
+  A Raspberry Pi camera, with two CPUs left to camera and ffmpeg:
     rpicam-vid -t 0 -n --width 640 --height 480 --codec yuv420 -o - |
-      ffmpeg -loglevel error -f rawvideo -pix_fmt yuv420p -s 640x480 -i - -f rawvideo -pix_fmt rgb24 - |
+      ffmpeg -v error -f rawvideo -pix_fmt yuv420p -s 640x480 -i - -f rawvideo -pix_fmt rgb24 - |
       resi8-run stream model.r8 --size 640x480 --latest --cpu-list 2-3
   Every tenth frame of a film, for a script:
-    ffmpeg -loglevel error -i film.mp4 -vf scale=640:480 -f rawvideo -pix_fmt rgb24 - |
+    ffmpeg -v error -i film.mp4 -vf scale=640:480 -f rawvideo -pix_fmt rgb24 - |
       resi8-run stream model.r8 --size 640x480 --every 10 --json
 
 A frame is width * height * 3 bytes: red, green, blue, row by row. It is resized and cropped as a picture would be.

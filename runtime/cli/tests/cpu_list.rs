@@ -86,7 +86,8 @@ mod linux {
         let lists: Vec<String> = tasks.map(cpus_of).collect();
         drop(input);
         assert!(child.wait().unwrap().success());
-        assert!(lists.len() >= 1 + 3, "{lists:?}");
+        // Three there would be without workers: that of the network, of the frames and of the signals.
+        assert!(lists.len() > 3, "{lists:?}");
         assert_eq!(lists.into_iter().collect::<HashSet<_>>(), HashSet::from([cpu]));
     }
 }

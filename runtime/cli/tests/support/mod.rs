@@ -32,7 +32,7 @@ impl Sample {
         let pooled = builder.average_pool(features);
         builder.dense(pooled, 3);
         let mut content = builder.finish();
-        content.preprocess.resize = Resize::ShorterSide(side.into());
+        content.preprocess.resize = Resize::ShorterSide(side);
         content.labels = ["ant", "bee", "cat"].map(str::to_owned).into();
         edit(&mut content);
         let sample = Self { folder: tempfile::tempdir().unwrap(), bytes: content.to_bytes().unwrap() };
