@@ -7,6 +7,8 @@ use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
 
+use crate::cpus::CpuList;
+
 /// The model and how to run it.
 #[derive(Debug, Clone, Args)]
 pub struct ModelArgs {
@@ -28,9 +30,12 @@ impl ModelArgs {
 /// On how many threads a model runs.
 #[derive(Debug, Clone, Args)]
 pub struct ThreadArgs {
-    /// Threads; all processors by default. The results do not depend on it
+    /// Threads; by default one per CPU of --cpu-list, or all processors. The results do not depend on it
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     pub threads: Option<NonZeroUsize>,
+    /// CPUs to run on, such as 4-7 or 0,2-3 (Linux). All threads share the set, none is tied to one CPU of it
+    #[arg(long, value_name = "LIST", value_parser = CpuList::parse)]
+    pub cpu_list: Option<CpuList>,
 }
 
 /// Most threads that can be asked for; every one has memory of its own.
@@ -52,12 +57,22 @@ pub fn default_threads() -> NonZeroUsize {
 }
 
 impl ThreadArgs {
-    /// Plans a model for an instruction set and this many threads.
+    /// Plans a model for an instruction set and this many threads, after the calling thread was confined to the CPUs
+    /// that were asked for: the threads that it starts inherit that.
     ///
     /// # Errors
-    /// The instruction set is not available, or the buffers exceed the address space.
+    /// The process may not use one of the CPUs, the instruction set is not available, or the buffers exceed the address
+    /// space.
     pub fn plan<'m>(&self, model: Model<'m>, isa: Isa) -> Result<Plan<'m>> {
-        Ok(Plan::new(model, isa)?.with_threads(self.threads.unwrap_or_else(default_threads))?)
+        if let Some(cpus) = &self.cpu_list {
+            cpus.confine()?;
+        }
+        Ok(Plan::new(model, isa)?.with_threads(self.count())?)
+    }
+
+    fn count(&self) -> NonZeroUsize {
+        let one_per_cpu = || self.cpu_list.as_ref().map(CpuList::threads);
+        self.threads.or_else(one_per_cpu).unwrap_or_else(default_threads)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use resi8_run::{bench, info, output, profile, run, selftest};
+use resi8_run::{bench, info, output, profile, run, selftest, stream};
 
 /// Runs int8 models made by `resi8 convert`
 #[derive(Debug, Parser)]
@@ -16,6 +16,8 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   resi8-run run model.r8 cat.jpg dog.png      classes and probabilities
+  resi8-run run model.r8 photos/              a folder, one after the other
+  ... | resi8-run stream model.r8 --size 640x480   raw RGB frames of a camera; see stream --help
   resi8-run bench model.r8 --json             latency, for a script
   resi8-run profile model.r8                  time per layer
   resi8-run selftest model.r8                 same results as at conversion?
@@ -26,10 +28,13 @@ Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong argu
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Classify pictures
-    #[command(after_help = "Example: resi8-run run model.r8 photos/*.jpg --top 3")]
+    #[command(after_help = run::EXAMPLES)]
     Run(run::RunArgs),
+    /// Classify raw RGB frames from standard input, as a camera sends them
+    #[command(after_help = stream::EXAMPLES)]
+    Stream(stream::StreamArgs),
     /// Time whole runs
-    #[command(after_help = "Example: resi8-run bench model.r8 --runs 200 --json")]
+    #[command(after_help = "Example: resi8-run bench model.r8 --cpu-list 4-7 --runs 200 --json")]
     Bench(bench::BenchArgs),
     /// Time every layer
     #[command(after_help = "Example: resi8-run profile model.r8")]
@@ -45,6 +50,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Stream(args) => stream::stream(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Profile(args) => profile::profile(&args),
         Command::Selftest(args) => selftest::selftest(&args),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 use serde::Serialize;
 
 /// Prints a line to standard output, as `println!`, but gives a `Result`: see [`print_line`].
@@ -22,11 +23,19 @@ macro_rules! say {
 /// # Errors
 /// The output cannot be written for another reason, such as a full disk.
 pub fn print_line(line: Arguments<'_>) -> Result<()> {
+    print_line_if_read(line).map(|_| ())
+}
+
+/// Writes a line to standard output; false when its reader has gone. For commands whose only work is output: they stop
+/// then, and it is no failure.
+///
+/// # Errors
+/// The output cannot be written for another reason, such as a full disk.
+pub fn print_line_if_read(line: Arguments<'_>) -> Result<bool> {
     match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("cannot write to standard output"),
     }
 }
 
@@ -59,12 +68,36 @@ pub fn table(headings: &[&str], text: usize, rows: Vec<Vec<String>>) -> Table {
     table
 }
 
+/// A progress bar on standard error, or a counter where the number of steps is not known; nothing when that is not a
+/// terminal.
+#[must_use]
+pub fn progress(steps: Option<usize>) -> ProgressBar {
+    let template = match steps {
+        Some(_) => "{bar:40} {pos}/{len} {eta}",
+        None => "{spinner} {pos} frames, {per_sec}",
+    };
+    let bar = steps.map_or_else(ProgressBar::new_spinner, |steps| ProgressBar::new(steps as u64));
+    let bar = bar.with_finish(ProgressFinish::AndClear);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// Prints a value as JSON, one document, for scripts.
 ///
 /// # Errors
 /// The value cannot be written as JSON.
 pub fn print_json(value: &impl Serialize) -> Result<()> {
     say!("{}", serde_json::to_string_pretty(value)?)
+}
+
+/// Prints a value as one line of JSON, for results that come one by one; false when its reader has gone.
+///
+/// # Errors
+/// The value cannot be written as JSON, or the output cannot be written.
+pub fn print_json_line(value: &impl Serialize) -> Result<bool> {
+    print_line_if_read(format_args!("{}", serde_json::to_string(value)?))
 }
 
 /// Bytes for people: `1,234 B`, `32.0 KiB`, `11.2 MiB`.

@@ -1,96 +1,11 @@
 //! `resi8-run` as a user runs it: the built program, its exit codes and what it prints, on a small random model.
 
-#[path = "../../tests/common/mod.rs"]
-mod common;
+mod support;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{Builder, Values, WindowSpec};
-use resi8::Resize;
 use serde_json::Value;
-use tempfile::TempDir;
-
-/// A model file in a folder of its own.
-struct Sample {
-    folder: TempDir,
-    bytes: Vec<u8>,
-}
-
-impl Sample {
-    /// A convolution, an average pooling and a classifier of three classes on 8 x 8 pixels; `edit` may spoil it.
-    fn new(edit: impl FnOnce(&mut resi8::format::write::Content)) -> Self {
-        let mut builder = Builder::new([8, 8, 3], Values::Random, 1);
-        let features = builder.conv(0, 5, WindowSpec::SAME3, None);
-        let pooled = builder.average_pool(features);
-        builder.dense(pooled, 3);
-        let mut content = builder.finish();
-        content.preprocess.resize = Resize::ShorterSide(8);
-        content.labels = ["ant", "bee", "cat"].map(str::to_owned).into();
-        edit(&mut content);
-        let sample = Self { folder: tempfile::tempdir().unwrap(), bytes: content.to_bytes().unwrap() };
-        std::fs::write(sample.path(), &sample.bytes).unwrap();
-        sample
-    }
-
-    fn good() -> Self {
-        Self::new(|_| ())
-    }
-
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("model.r8")
-    }
-
-    /// One of the commands on this model.
-    fn run(&self, command: &str, arguments: &[&str]) -> Outcome {
-        run(Command::new(env!("CARGO_BIN_EXE_resi8-run")).arg(command).arg(self.path()).args(arguments))
-    }
-}
-
-/// What a finished program left behind.
-#[derive(Debug)]
-struct Outcome {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn run(command: &mut Command) -> Outcome {
-    let output = command.output().unwrap();
-    Outcome {
-        code: output.status.code(),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-impl Outcome {
-    fn succeeded(self) -> String {
-        assert_eq!((self.code, self.stderr.as_str()), (Some(0), ""), "{self:#?}");
-        self.stdout
-    }
-
-    fn json(self) -> Value {
-        serde_json::from_str(&self.succeeded()).unwrap()
-    }
-
-    /// Exit code 1 and one line on standard error that holds all of `words`.
-    fn failed(self, words: &[&str]) {
-        assert_eq!((self.code, self.stderr.lines().count()), (Some(1), 1), "{self:#?}");
-        assert!(words.iter().all(|word| self.stderr.contains(word)), "{words:?} {self:#?}");
-    }
-
-    /// The exit code of wrong arguments and a message that holds `word`.
-    fn refused(self, word: &str) {
-        assert_eq!(self.code, Some(2), "{self:#?}");
-        assert!(self.stderr.starts_with("error: ") && self.stderr.contains(word), "{word} {self:#?}");
-    }
-}
-
-fn picture() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../converter/models/pictures/cat-1.png");
-    path.to_str().unwrap().to_owned()
-}
+use support::{Sample, picture, run};
 
 #[test]
 fn run_names_classes_with_probabilities() {

@@ -21,7 +21,7 @@ mod geometry;
 pub mod labels;
 mod words;
 
-pub use dataset::{Dataset, DatasetError, DatasetOptions, Sample};
+pub use dataset::{Dataset, DatasetError, DatasetOptions, Sample, pictures_below};
 pub use decode::{MAX_PIXELS, RgbPicture};
 pub use error::PictureError;
 pub use geometry::from_decoded;

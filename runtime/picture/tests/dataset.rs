@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::preprocess;
 use resi8::{ChannelOrder, Resize};
-use resi8_picture::{Dataset, DatasetOptions};
+use resi8_picture::{Dataset, DatasetOptions, pictures_below};
 use tempfile::TempDir;
 
 const RED: [u8; 3] = [255, 0, 0];
@@ -65,6 +65,8 @@ fn a_folder_is_read_in_the_order_of_its_paths() {
     let samples: Vec<_> = dataset.iter().map(Result::unwrap).collect();
     let names: Vec<&str> = samples.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["a.jpeg", "b.PNG", "sub/c.png"]);
+    let paths: Vec<PathBuf> = names.iter().map(|name| folder.path().join(name)).collect();
+    assert_eq!(pictures_below(folder.path()).unwrap(), paths);
     assert_eq!(samples[0].pixels, [0, 0, 255]);
     assert_eq!(samples[2].pixels, [255, 0, 0]);
     assert_eq!(samples[0].label, None);

@@ -22,9 +22,6 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) fn open(root: &Path, labels_csv: Option<&Path>) -> Result<Self, DatasetError> {
         let (files, ignored) = find_pictures(root)?;
-        if files.is_empty() {
-            return Err(DatasetError::NoPictures { path: root.to_owned(), ignored });
-        }
         let labels = labels_csv.map(|csv| match_labels(csv, &files)).transpose()?;
         Ok(Self { root: root.to_owned(), files, labels, ignored })
     }
@@ -47,6 +44,16 @@ impl Folder {
     }
 }
 
+/// The pictures in and below a folder, at least one, in the order of their paths: those that a
+/// [`Dataset`](crate::Dataset) of this folder has. Each path begins with `root`.
+///
+/// # Errors
+/// The folder or one below it cannot be read, or there is no picture.
+pub fn pictures_below(root: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let (files, _) = find_pictures(root)?;
+    Ok(files.iter().map(|file| root.join(file)).collect())
+}
+
 /// The pictures below `root`, sorted, and the number of other files.
 fn find_pictures(root: &Path) -> Result<(Vec<PathBuf>, usize), DatasetError> {
     let hidden =
@@ -62,6 +69,9 @@ fn find_pictures(root: &Path) -> Result<(Vec<PathBuf>, usize), DatasetError> {
             Ok(below) if has_picture_name(below) => files.push(below.to_owned()),
             _ => ignored += 1,
         }
+    }
+    if files.is_empty() {
+        return Err(DatasetError::NoPictures { path: root.to_owned(), ignored });
     }
     files.sort();
     Ok((files, ignored))

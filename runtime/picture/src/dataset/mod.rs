@@ -11,6 +11,7 @@ use resi8::Preprocess;
 
 pub use error::DatasetError;
 use folder::Folder;
+pub use folder::pictures_below;
 use records::Records;
 
 /// How the samples of a [`Dataset`] become model inputs, and where their labels are.
