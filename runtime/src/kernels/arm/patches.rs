@@ -32,7 +32,7 @@ pub(super) fn pack_patches<const MR: usize, const KR: usize>(
             if shape.run_len.is_multiple_of(KR) {
                 pack_whole_blocks(shape, source, patches.run_stride, pixel, blocks)?;
             } else {
-                pack_values(shape, source, patches.run_stride, pixel, blocks)?;
+                pack_pieces(shape, source, patches.run_stride, pixel, blocks)?;
             }
         }
     }
@@ -57,22 +57,47 @@ fn pack_whole_blocks<const MR: usize, const KR: usize>(
     Some(())
 }
 
-/// One pixel's patch, value by value; what is behind its end is multiplied by zeros, whatever it is.
+/// One pixel's patch, when blocks begin and end anywhere in runs: each is put together from pieces of runs, of which `KR`
+/// values are copied, and the next piece overwrites those that were too many.
 #[inline(always)]
-fn pack_values<const MR: usize, const KR: usize>(
+fn pack_pieces<const MR: usize, const KR: usize>(
     shape: &Shape,
     source: &[i8],
     run_stride: usize,
     pixel: usize,
     blocks: &mut [PatchBlock<MR, KR>],
 ) -> Option<()> {
+    let (mut row, mut filled) = ([[0; KR]; 2], 0);
+    let mut blocks = blocks.iter_mut();
     for run in 0..shape.runs {
-        let values = source.get(run * run_stride..)?.get(..shape.run_len)?;
-        for (place, value) in (run * shape.run_len..).zip(values) {
-            *blocks.get_mut(place / KR)?.get_mut(pixel)?.get_mut(place % KR)? = *value;
+        let (mut values, mut left) = (source.get(run * run_stride..)?, shape.run_len);
+        while left > 0 {
+            let len = left.min(KR - filled);
+            let piece: &mut [i8; KR] = row.as_flattened_mut().get_mut(filled..)?.first_chunk_mut()?;
+            match values.first_chunk() {
+                Some(values) => *piece = *values,
+                None => copy_last(values.get(..len)?, piece),
+            }
+            (filled, left, values) = (filled + len, left - len, values.get(len..)?);
+            if filled == KR {
+                *blocks.next()?.get_mut(pixel)? = row[0];
+                filled = 0;
+            }
         }
     }
+    if filled > 0 {
+        *blocks.next()?.get_mut(pixel)? = row[0];
+    }
     Some(())
+}
+
+/// The last values of the input. Apart, so that its loop takes no registers from the caller.
+#[cold]
+#[inline(never)]
+fn copy_last(values: &[i8], piece: &mut [i8]) {
+    for (out, value) in piece.iter_mut().zip(values) {
+        *out = *value;
+    }
 }
 
 /// The packed patches of a block, tile by tile.
