@@ -11,6 +11,7 @@
 # Exit code 0: all that was expected has run and passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
+. .ci/cross.sh
 
 readonly target=${CARGO_TARGET_DIR:-$PWD/target}
 readonly logs=$target/test-logs
@@ -88,18 +89,6 @@ print_table() {
 
 # --- What is needed -------------------------------------------------------------------------------------------------
 
-have() {
-    command -v "$1" >/dev/null
-}
-
-apt_install() {
-    local as_root=()
-    have apt-get || { echo "cannot install $*: there is no apt-get here"; return 1; }
-    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
-    "${as_root[@]}" apt-get update -qq
-    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
-}
-
 tools() {
     have cargo || { echo "cargo is not in PATH: install Rust, see https://rustup.rs"; return 1; }
     if ! have cc || ! have c++ || ! have nm; then apt_install build-essential; fi
@@ -120,6 +109,11 @@ lint() {
     cargo clippy --release --locked --workspace --all-targets --keep-going -- -D warnings
     cargo clippy --release --locked -p resi8 --no-default-features -- -D warnings
     cargo clippy --release --locked -p resi8 --no-default-features --features write -- -D warnings
+    cargo clippy --release --locked -p resi8 --features peak,write -- -D warnings
+    if can_emulate_arm; then
+        cross_cargo aarch64-unknown-linux-gnu clippy --release --locked -p resi8 --features write --target-dir "$target/arm" \
+            -- -D warnings
+    fi
 }
 
 # The binaries are left out: that of the converter has the runtime's name.
@@ -218,6 +212,8 @@ emulated() {
     "$run" "$model" --show-output
 }
 
+. .ci/arm.sh
+
 # --- Without std ----------------------------------------------------------------------------------------------------
 
 no_std_host() {
@@ -225,33 +221,11 @@ no_std_host() {
     cargo build --release --locked -p resi8 --no-default-features --features write
 }
 
-# The prebuilt core library, installed by rustup if it can.
-prebuilt_core() {
-    libdir=$(rustc --print target-libdir --target "$thumb")
-    compgen -G "$libdir/libcore-*.rlib" && return
-    have rustup && timeout --kill-after=5 60 rustup target add "$thumb"
-}
-
-# Where rustup's servers are out of reach, the distribution's rustc-web builds core from its source package.
-build_with_distribution() {
-    local packages=(rustc-web cargo-web rust-web-src)
-    dpkg --status "${packages[@]}" >/dev/null 2>&1 || apt_install "${packages[@]}"
-    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo build -Zbuild-std=core "$@"
-    libdir=$(/usr/bin/rustc --print target-libdir --target "$thumb")
-}
-
 no_std_thumb() {
-    local out=$target/thumb libdir how=rustup
-    local build=(--release --locked -p resi8 --no-default-features --target "$thumb" --target-dir "$out")
+    local out=$target/thumb cross_libdir
     rm -rf "$out"
-    if prebuilt_core; then
-        cargo build "${build[@]}"
-    else
-        how="the distribution's source"
-        build_with_distribution "${build[@]}"
-    fi
-    no_std_inside "$libdir" "$out/$thumb/release/deps"
-    echo "core library from $how"
+    cross_cargo "$thumb" build --release --locked -p resi8 --no-default-features --target-dir "$out"
+    no_std_inside "$cross_libdir" "$out/$thumb/release/deps"
 }
 
 # no_std_inside SYSROOT_LIBRARIES BUILT_LIBRARIES: there was no std to link, and no symbol of the allocator is used.
@@ -324,6 +298,7 @@ main() {
     if [ "$RESI8_EXPECT_ISAS" != "$x86_isas" ]; then
         if can_emulate; then section "instruction sets, emulated" emulated; else emulation_skipped; fi
     fi
+    arm_sections
     section "lint" lint
     section "documentation" docs
     section "fuzz target builds" fuzz_target

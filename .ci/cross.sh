@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# Sourced by scripts that build for other processors: installing packages, and cargo with a standard library for a target.
+
+have() {
+    command -v "$1" >/dev/null
+}
+
+# apt_install PACKAGE...: those that are missing, on Debian and Ubuntu.
+apt_install() {
+    local as_root=()
+    dpkg --status "$@" >/dev/null 2>&1 && return
+    have apt-get || { echo "cannot install $*: there is no apt-get here"; return 1; }
+    if [ "$(id -u)" -ne 0 ]; then as_root=(sudo); fi
+    "${as_root[@]}" apt-get update -qq
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@"
+}
+
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc
+export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER=aarch64-linux-gnu-gcc
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_GNUEABIHF_LINKER=arm-linux-gnueabihf-gcc
+export CARGO_TARGET_ARMV7_UNKNOWN_LINUX_MUSLEABIHF_LINKER=arm-linux-gnueabihf-gcc
+
+# The linker and the C library of a target.
+install_linker() {
+    case $1 in
+        aarch64-*) apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross ;;
+        armv7-*) apt_install gcc-arm-linux-gnueabihf libc6-dev-armhf-cross ;;
+    esac
+}
+
+# Whether there is a prebuilt standard library for a target; rustup installs it if it can.
+prebuilt() {
+    compgen -G "$(rustc --print target-libdir --target "$1")/libcore-*.rlib" >/dev/null && return
+    have rustup && timeout --kill-after=5 60 rustup target add "$1"
+}
+
+# cross_cargo TARGET COMMAND ARGUMENT...: cargo for a target. Where rustup's servers are out of reach, the distribution's
+# rustc-web builds the standard library from its source package. `cross_libdir` is where prebuilt libraries are.
+cross_cargo() {
+    local triple=$1 command=$2 std=std,panic_abort
+    shift 2
+    if prebuilt "$triple"; then
+        cross_libdir=$(rustc --print target-libdir --target "$triple")
+        cargo "$command" --target "$triple" "$@"
+        return
+    fi
+    apt_install rustc-web cargo-web rust-web-src rust-web-clippy
+    case $triple in thumb*) std=core ;; esac
+    cross_libdir=$(/usr/bin/rustc --print target-libdir --target "$triple")
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$command" -Zbuild-std=$std --target "$triple" "$@"
+}
