@@ -5,7 +5,8 @@
  *
  * FILE, written when the program ends:
  *     code START END           where the program's own code was loaded
- *     ADDRESS OPCODE COUNT     for every instruction that was executed; numbers other than COUNT in hexadecimal
+ *     ADDRESS OPCODE COUNT     for every instruction that was executed; all but COUNT in hexadecimal. Counts of lines for
+ *                              the same instruction add up
  * With `laps`, each call of that system call ends a lap. A line `lap` and lines as above, with what was executed since
  * the lap before, come first, and `total` separates them from the counts of the whole run.
  *
@@ -30,7 +31,7 @@ enum operation { ADD_U64 };
 void qemu_plugin_register_vcpu_tb_trans_cb(plugin_id, translated);
 void qemu_plugin_register_vcpu_syscall_cb(plugin_id, called);
 void qemu_plugin_register_atexit_cb(plugin_id, ended, void *);
-void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn *, enum operation, void *, uint64_t);
+void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb *, enum operation, void *, uint64_t);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *, size_t);
 const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *);
@@ -41,45 +42,50 @@ uint64_t qemu_plugin_end_code(void);
 #define EXPORTED __attribute__((visibility("default")))
 EXPORTED int qemu_plugin_version = 1;
 
-/* Translated code adds to `count` directly, so a counter never moves. */
-struct counter {
+/* A block of translated code. All of it is executed, or nothing: only a signal would leave it in the middle. Translated
+ * code adds to `count` directly, so a block never moves; one that is translated again keeps its count. */
+struct block {
+    struct block *next;
     uint64_t address, count, count_at_lap;
-    uint32_t opcode;
-    struct counter *next;
+    size_t length;
+    uint32_t opcodes[];
 };
 
 #define BUCKETS (1u << 16)
-static struct counter *buckets[BUCKETS];
+static struct block *buckets[BUCKETS];
 static FILE *out;
 static int64_t lap_call = -1;
 
-static struct counter *counter_of(uint64_t address, uint32_t opcode) {
-    struct counter **bucket = &buckets[address / 4 % BUCKETS], *found;
-    for (found = *bucket; found; found = found->next)
-        if (found->address == address && found->opcode == opcode) return found;
-    found = calloc(1, sizeof *found);
-    if (!found) abort();
-    *found = (struct counter){.address = address, .opcode = opcode, .next = *bucket};
-    return *bucket = found;
+static struct block *block_of(const struct qemu_plugin_tb *translated) {
+    size_t length = qemu_plugin_tb_n_insns(translated), size = length * sizeof(uint32_t);
+    struct block *block = calloc(1, sizeof *block + size), *known;
+    if (!block) abort();
+    block->length = length;
+    block->address = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(translated, 0));
+    for (size_t i = 0; i < length; i++)
+        memcpy(&block->opcodes[i], qemu_plugin_insn_data(qemu_plugin_tb_get_insn(translated, i)), sizeof(uint32_t));
+    struct block **bucket = &buckets[block->address / 4 % BUCKETS];
+    for (known = *bucket; known; known = known->next)
+        if (known->address == block->address && known->length == length && !memcmp(known->opcodes, block->opcodes, size)) {
+            free(block);
+            return known;
+        }
+    block->next = *bucket;
+    return *bucket = block;
 }
 
-static void on_translation(plugin_id id, struct qemu_plugin_tb *block) {
+static void on_translation(plugin_id id, struct qemu_plugin_tb *translated) {
     (void)id;
-    for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++) {
-        struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
-        uint32_t opcode;
-        memcpy(&opcode, qemu_plugin_insn_data(instruction), sizeof opcode);
-        struct counter *counter = counter_of(qemu_plugin_insn_vaddr(instruction), opcode);
-        qemu_plugin_register_vcpu_insn_exec_inline(instruction, ADD_U64, &counter->count, 1);
-    }
+    qemu_plugin_register_vcpu_tb_exec_inline(translated, ADD_U64, &block_of(translated)->count, 1);
 }
 
 static void write_counts(bool since_lap) {
-    for (unsigned i = 0; i < BUCKETS; i++)
-        for (struct counter *counter = buckets[i]; counter; counter = counter->next) {
-            uint64_t count = counter->count - (since_lap ? counter->count_at_lap : 0);
-            if (count) fprintf(out, "%" PRIx64 " %08" PRIx32 " %" PRIu64 "\n", counter->address, counter->opcode, count);
-            counter->count_at_lap = counter->count;
+    for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
+        for (struct block *block = buckets[bucket]; block; block = block->next) {
+            uint64_t count = block->count - (since_lap ? block->count_at_lap : 0);
+            for (size_t i = 0; count && i < block->length; i++)
+                fprintf(out, "%" PRIx64 " %08" PRIx32 " %" PRIu64 "\n", block->address + 4 * i, block->opcodes[i], count);
+            block->count_at_lap = block->count;
         }
 }
 
