@@ -1,6 +1,8 @@
 """Builds what is measured: `resi8-run` for AArch64 Linux as it ships but with its symbols, and the plugin."""
+
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -21,18 +23,50 @@ def output(command, environment=None):
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT, check=False)
     except OSError as error:
-        raise Failed(f"cannot start {command[0]} ({error.strerror}); benches/arm/README.md lists what to install") from error
+        reason = f"cannot start {command[0]} ({error.strerror})"
+        raise Failed(f"{reason}; benches/arm/README.md lists what to install") from error
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise Failed(f"{command[0]} failed: " + "\n".join(lines[-5:] or [f"exit code {done.returncode}"]))
     return done.stdout
 
 
-def program(profile, toolchain):
-    """Builds `resi8-run`, statically linked, and returns its path.
+def start(main):
+    """Runs a command and ends the program with its exit code."""
+    try:
+        sys.exit(main())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever reads has seen enough
+        sys.exit(1)
+    except Failed as failure:
+        print(f"{Path(sys.argv[0]).name}: {failure}", file=sys.stderr)
+        sys.exit(1)
 
-    With a toolchain, its standard library is built from source: for machines that rustup has no library for.
+
+def add_arguments(parser, binary):
+    """What to build and how, on a command line."""
+    parser.add_argument("--binary", type=Path, metavar="FILE", help=f"{binary}, instead of building resi8-run")
+    parser.add_argument("--cargo-profile", default="dist", metavar="NAME", help="to build with (default: %(default)s)")
+    parser.add_argument("--build-std", metavar="TOOLCHAIN", help="build with it and its standard library's sources")
+    parser.add_argument("--record", action="store_true", help="write a record to benches/record")
+
+
+def check_arguments(parser, args):
+    """Refuses what `add_arguments` cannot know to be wrong."""
+    if args.binary and not args.binary.is_file():
+        parser.error(f"no program {args.binary}")
+    if args.binary and args.record:
+        parser.error("a record says which commit was built: leave --binary out")
+
+
+def program(args):
+    """The path of `--binary`, or of `resi8-run`, built with static linking.
+
+    With `--build-std`, the standard library is built from source: for machines that rustup has none for.
     """
+    if args.binary:
+        return args.binary.resolve()
+    profile, toolchain = args.cargo_profile, args.build_std
     variable = TRIPLE.upper().replace("-", "_")
     environment = {
         f"CARGO_TARGET_{variable}_LINKER": f"{TOOLS}gcc",

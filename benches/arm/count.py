@@ -6,17 +6,17 @@
     benches/arm/count.py --cpus cortex-a72 --profile                which functions they are in
     benches/arm/count.py --cpus cortex-a72 --layers                 which layers
     benches/arm/count.py --cpus cortex-a72 --annotate neon::conv    every instruction of these functions
-    benches/arm/count.py --limit 0.85                               exit code 1 if a count is above 0.85 of the best rival's
+    benches/arm/count.py --limit 0.85                               fail above 0.85 of the best rival's count
 
 Builds resi8-run for AArch64 Linux first; --binary takes one that is there. The network `resnet8` or `resnet18` is
 compared with the rivals' counts for it. The README beside this file says what is counted and what it is worth.
 Exit code: 0 done, 1 failed or above --limit, 2 wrong arguments.
 """
+
 import argparse
 import collections
 import dataclasses
 import json
-import os
 import re
 import shutil
 import sys
@@ -48,8 +48,8 @@ CPUS = {
     "i8mm": Cpu("max,sve=off,sme=off", "neon-i8mm"),
 }
 
-# One warm inference with one thread, counted in the same way under QEMU 7.2: LiteRT 2.3.0 with XNNPACK, and ncnn a4d2ea1d
-# (July 2026) built with GCC 12 for each instruction set, convolutions in int8.
+# One warm inference with one thread, counted in the same way under QEMU 7.2: LiteRT 2.3.0 with XNNPACK, and ncnn
+# a4d2ea1d (July 2026) built with GCC 12 for each instruction set, convolutions in int8.
 RIVALS = {
     "resnet8": {
         "cortex-a53": {"XNNPACK": 5.02e6, "ncnn": 4.75e6},
@@ -87,11 +87,14 @@ class Job:
 
         `bench` compares the results with those of the conversion before its first timed run.
         """
-        runs = [self.emulator.count(self.program, *self.arguments("bench", "--json", "--runs", "1", "--warmup", number))[1] for number in WARMUPS]
+        runs = [
+            self.emulator.count(self.program, *self.arguments("bench", "--json", "--runs", "1", "--warmup", number))[1]
+            for number in WARMUPS
+        ]
         first, second = (executed.difference(more, less) for less, more in zip(runs, runs[1:]))
         deviation = sum(second.values()) - sum(first.values())
         if abs(deviation) > TOLERANCE * sum(first.values()):
-            raise build.Failed(f"two inferences took {sum(first.values())} and {sum(second.values())} instructions: no count")
+            raise build.Failed(f"one inference took {sum(first.values())} instructions, the next {deviation} more")
         return first, deviation
 
     def macs(self):
@@ -136,7 +139,7 @@ def layers(job):
     laps, _ = job.emulator.count(job.program, *job.arguments("profile", "--runs", runs, "--json"), laps=True)
     # One reading of the clock when the stopwatch is made, then one before and one after every layer.
     if len(laps) != 1 + 2 * runs * len(described):
-        raise build.Failed(f"{len(laps)} readings of the clock for {len(described)} layers: --layers does not work with this QEMU")
+        raise build.Failed(f"{len(laps)} clock readings for {len(described)} layers: no --layers with this QEMU")
     laps = laps[2::2]
     known = executed.disassemble({opcode for lap in laps for _, opcode in lap})
     last, before = laps[-len(described) :], laps[-2 * len(described) : -len(described)]
@@ -154,16 +157,17 @@ def ratio(dividend, divisor, digits=3):
 
 def results(lines):
     """The table of all networks and CPUs."""
-    headings = ["network", "CPU", "instruction set", "best rival", "its M", "M instructions", "ratio", "per MAC", "M loads"]
-    headings += ["M vector loads", "M registers loaded", "M multiplies", "vector loads / multiply"]
+    headings = ["network", "CPU", "instruction set", "best rival", "its M", "M instructions", "ratio", "per MAC"]
+    headings += ["M loads", "M vector loads", "M registers loaded", "M multiplies", "vector loads / multiply"]
     rows = []
     for line in lines:
         kinds, best = line["kinds"], line["best_rival"]
         vector, multiplies = kinds["vector loads"], kinds["vector multiplies"]
-        row = [line["network"], line["cpu"], line["isa"], best or "", record.millions(line["rivals"][best]) if best else ""]
-        row += [record.millions(line["instructions"]), f"{line['ratio']:.3f}" if best else ""]
-        row += [ratio(line["instructions"], line["macs"])]
-        row += map(record.millions, (vector + kinds["other loads"], vector, line["vector_registers_loaded"], multiplies))
+        theirs = record.millions(line["rivals"][best]) if best else ""
+        row = [line["network"], line["cpu"], line["isa"], best or "", theirs, record.millions(line["instructions"])]
+        row += [f"{line['ratio']:.3f}" if best else "", ratio(line["instructions"], line["macs"])]
+        loads = (vector + kinds["other loads"], vector, line["vector_registers_loaded"])
+        row += map(record.millions, (*loads, multiplies))
         rows.append([*row, ratio(vector, multiplies)])
     return record.table(headings, rows, 4)
 
@@ -183,8 +187,8 @@ def classes(lines):
 
 def sums(found, macs):
     """The columns of a profile that describe a `Sum`."""
-    vector, multiplies = found.kinds["vector loads"], found.multiplies()
-    return [found.instructions, ratio(found.instructions, macs), found.kinds["vector loads"], found.loads() - vector, multiplies]
+    kinds = [found.kinds[kind] for kind in ("vector loads", "other loads", "vector multiplies")]
+    return [found.instructions, ratio(found.instructions, macs), *kinds]
 
 
 SUMS = ["instructions", "per MAC", "vector loads", "other loads", "multiplies"]
@@ -193,11 +197,11 @@ SUMS = ["instructions", "per MAC", "vector loads", "other loads", "multiplies"]
 def function_table(functions, macs, top):
     """Where the instructions are."""
     everything = sum(found.instructions for _, found in functions)
-    rows = [
-        [name[:110], f"{found.instructions / everything:.1%}", *sums(found, macs), ratio(found.kinds["vector loads"], found.multiplies(), 2)]
-        for name, found in functions[:top]
-    ]
-    return record.table(["function", "share", *SUMS, "loads / multiply"], rows, 1)
+    rows = []
+    for name, found in functions[:top]:
+        loads = ratio(found.kinds["vector loads"], found.kinds["vector multiplies"])
+        rows.append([name[:110], f"{found.instructions / everything:.1%}", *sums(found, macs), loads])
+    return record.table(["function", "share", *SUMS, "vector loads / multiply"], rows, 1)
 
 
 def layer_table(described):
@@ -210,7 +214,7 @@ def layer_table(described):
 
 
 def annotated(pattern, counts, program):
-    """Disassembly of the functions that match, with how often every instruction is executed; what never is, is left out."""
+    """The executed instructions of the functions that match, with how often each is."""
     text = build.output([f"{build.TOOLS}objdump", "--disassemble", "--demangle", "--no-show-raw-insn", program.path])
     by_address = collections.Counter()
     for (address, _), count in counts.items():
@@ -231,14 +235,20 @@ def annotated(pattern, counts, program):
 
 def markdown(values):
     """The whole record."""
+    deviation = max(abs(line["next_inference_differs_by"]) for line in values["lines"])
     conditions = [
         f"- {values['date']}, resi8 at {values['commit']}, {values['rustc']}, {values['qemu']}",
-        "- one warm inference, one thread, raw pixels to logits; the results were compared with those of the conversion",
-        f"- the next inference differs by {max(abs(line['next_inference_differs_by']) for line in values['lines'])} instructions at most",
-        "- rivals: counted in the same way in 2026, LiteRT 2.3.0 with XNNPACK and ncnn a4d2ea1d; a ratio below 1 is in favour of resi8",
+        "- one warm inference, one thread, raw pixels to logits; results were compared with those of the conversion",
+        f"- the next inference differs by {deviation} instructions at most",
+        "- rivals, counted in the same way: LiteRT 2.3.0 with XNNPACK, ncnn a4d2ea1d; below 1, resi8 executes fewer",
         "- instructions are not time",
     ]
-    parts = [f"# Executed instructions on ARM, {values['date']}", "\n".join(conditions), results(values["lines"]), "## By class"]
+    parts = [
+        f"# Executed instructions on ARM, {values['date']}",
+        "\n".join(conditions),
+        results(values["lines"]),
+        "## By class",
+    ]
     parts += classes(values["lines"])
     parts.append("What is counted: [benches/arm](../arm/README.md).")
     return "\n\n".join(parts) + "\n"
@@ -250,22 +260,25 @@ def markdown(values):
 def parse():
     """The command line."""
     text = __doc__.split("\n\n", 1)
-    parser = argparse.ArgumentParser(description=text[0], epilog=text[1], formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="*", metavar="NAME=FILE", help="model files (default: resnet8, the one of the runtime's tests)")
-    parser.add_argument("--cpus", default=",".join(CPUS), metavar="NAMES", help="any of %(default)s, separated by commas")
+    parser = argparse.ArgumentParser(
+        description=text[0], epilog=text[1], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "networks", nargs="*", metavar="NAME=FILE", help="models (default: resnet8 of the runtime's tests)"
+    )
+    parser.add_argument("--cpus", default=",".join(CPUS), metavar="NAMES", help="any of %(default)s")
     parser.add_argument("--isa", metavar="NAME", help="instruction set on all of them (default: the one made for each)")
-    parser.add_argument("--picture", type=Path, default=PICTURE, metavar="FILE", help="input (default: a photo of the converter's tests)")
+    parser.add_argument("--picture", type=Path, default=PICTURE, metavar="FILE", help="input (default: a small photo)")
     parser.add_argument("--profile", action="store_true", help="show the functions with the most instructions")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="how many functions (default: %(default)s)")
     parser.add_argument("--layers", action="store_true", help="show every layer")
     parser.add_argument("--annotate", metavar="REGEX", help="show the executed instructions of these functions")
     parser.add_argument("--limit", type=float, metavar="RATIO", help="fail if a ratio to the best rival is above this")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    parser.add_argument("--record", action="store_true", help="write a record to benches/record")
-    parser.add_argument("--binary", type=Path, metavar="FILE", help="a resi8-run for AArch64 with symbols, instead of building one")
-    parser.add_argument("--cargo-profile", default="dist", metavar="NAME", help="profile to build with (default: %(default)s)")
-    parser.add_argument("--build-std", metavar="TOOLCHAIN", help="build with this toolchain and its standard library's sources")
-    parser.add_argument("--qemu", default="qemu-aarch64", metavar="FILE", help="QEMU with plugins (default: %(default)s)")
+    build.add_arguments(parser, "a resi8-run for AArch64 with symbols")
+    parser.add_argument(
+        "--qemu", default="qemu-aarch64", metavar="FILE", help="one with plugins (default: %(default)s)"
+    )
     args = parser.parse_args()
     check(parser, args)
     return args
@@ -273,6 +286,7 @@ def parse():
 
 def check(parser, args):
     """Completes the arguments, and refuses wrong ones."""
+    build.check_arguments(parser, args)
     args.networks = [tuple(text.partition("=")[::2]) for text in args.networks] or [("resnet8", NETWORK)]
     args.cpus = args.cpus.split(",")
     if unknown := set(args.cpus) - set(CPUS):
@@ -294,7 +308,8 @@ def jobs(args, program, plugin):
         for name in args.cpus:
             cpu = CPUS[name]
             emulator = executed.Emulator(args.qemu, plugin, cpu.model)
-            yield Job(network, Path(model).resolve(), name, args.isa or cpu.isa, emulator, program, args.picture.resolve())
+            files = {"model": Path(model).resolve(), "picture": args.picture.resolve()}
+            yield Job(network=network, cpu=name, isa=args.isa or cpu.isa, emulator=emulator, program=program, **files)
 
 
 def details(args, job, line, counts, known):
@@ -316,8 +331,7 @@ def main():
     args = parse()
     if args.json:
         sys.stdout, printed = sys.stderr, sys.stdout
-    path = args.binary or build.program(args.cargo_profile, args.build_std)
-    program, plugin = executed.Program(path.resolve()), build.plugin()
+    program, plugin = executed.Program(build.program(args)), build.plugin()
     lines = []
     for job in jobs(args, program, plugin):
         line, counts, known = measure(job)
@@ -325,9 +339,7 @@ def main():
         print(f"{job.network}, {job.cpu}, {job.isa}: {line['instructions']} instructions", flush=True)
         details(args, job, line, counts, known)
     values = {
-        "date": record.today(),
-        "commit": record.commit(),
-        "rustc": build.rustc_version(args.build_std),
+        **record.origin(args),
         "qemu": build.output([args.qemu, "--version"]).splitlines()[0],
         "lines": lines,
     }
@@ -343,16 +355,10 @@ def judge(lines, limit):
     """The exit code."""
     above = [line for line in lines if limit is not None and line["ratio"] is not None and line["ratio"] > limit]
     for line in above:
-        print(f"{line['network']}, {line['cpu']}: {line['ratio']:.3f} of {line['best_rival']}, above {limit}", file=sys.stderr)
+        text = f"{line['network']}, {line['cpu']}: {line['ratio']:.3f} of {line['best_rival']}, above {limit}"
+        print(text, file=sys.stderr)
     return 1 if above else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read the tables has seen enough
-        sys.exit(1)
-    except build.Failed as failure:
-        print(f"count.py: {failure}", file=sys.stderr)
-        sys.exit(1)
+    build.start(main)

@@ -4,14 +4,13 @@
  *     qemu-aarch64 -plugin ./count_instructions.so,out=FILE[,laps=SYSCALL] PROGRAM
  *
  * FILE, written when the program ends:
- *     code START END           where the program's own code was loaded
- *     ADDRESS OPCODE COUNT     for every instruction that was executed; all but COUNT in hexadecimal. Counts of lines for
- *                              the same instruction add up
+ *     code START END           where the program's own code was loaded; all numbers but counts are hexadecimal
+ *     ADDRESS OPCODE COUNT     for every instruction that was executed; counts of the same instruction add up
  * With `laps`, each call of that system call ends a lap. A line `lap` and lines as above, with what was executed since
  * the lap before, come first, and `total` separates them from the counts of the whole run.
  *
- * What an instruction is, is left to the reader of the file. Exact for programs with one thread. The plugin interface
- * is declared here because QEMU before 8 installs no header of it; versions 1 and later of it have these functions.
+ * What an instruction is, is left to the reader of the file. Exact for programs with one thread. Version 1 of the
+ * plugin interface, which QEMU has up to 8.2, is declared here because many packages of QEMU contain no header of it.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -66,7 +65,8 @@ static struct block *block_of(const struct qemu_plugin_tb *translated) {
         memcpy(&block->opcodes[i], qemu_plugin_insn_data(qemu_plugin_tb_get_insn(translated, i)), sizeof(uint32_t));
     struct block **bucket = &buckets[block->address / 4 % BUCKETS];
     for (known = *bucket; known; known = known->next)
-        if (known->address == block->address && known->length == length && !memcmp(known->opcodes, block->opcodes, size)) {
+        if (known->address == block->address && known->length == length &&
+            !memcmp(known->opcodes, block->opcodes, size)) {
             free(block);
             return known;
         }
@@ -83,8 +83,10 @@ static void write_counts(bool since_lap) {
     for (unsigned bucket = 0; bucket < BUCKETS; bucket++)
         for (struct block *block = buckets[bucket]; block; block = block->next) {
             uint64_t count = block->count - (since_lap ? block->count_at_lap : 0);
-            for (size_t i = 0; count && i < block->length; i++)
-                fprintf(out, "%" PRIx64 " %08" PRIx32 " %" PRIu64 "\n", block->address + 4 * i, block->opcodes[i], count);
+            for (size_t i = 0; count && i < block->length; i++) {
+                uint64_t address = block->address + 4 * i;
+                fprintf(out, "%" PRIx64 " %08" PRIx32 " %" PRIu64 "\n", address, block->opcodes[i], count);
+            }
             block->count_at_lap = block->count;
         }
 }

@@ -1,4 +1,5 @@
 """What a program executes under QEMU: counts by instruction, and what each instruction is."""
+
 import bisect
 import collections
 import dataclasses
@@ -9,7 +10,7 @@ from pathlib import Path
 import build
 
 SYSROOT = Path("/usr/aarch64-linux-gnu")
-# Reading the clock is this system call in QEMU before 8.2; `resi8-run profile` makes one before and one after each layer.
+# Reading the clock is this system call in QEMU before 8.2. `resi8-run profile` reads it before and after each layer.
 CLOCK_GETTIME = 113
 OUTSIDE = "(shared libraries)"
 
@@ -20,8 +21,10 @@ LOAD = re.compile(r"ld(?!g)")
 STORE = re.compile(r"st(?!g)|cas|swp")
 BRANCH = re.compile(r"(b|bl|br|blr|ret|cbn?z|tbn?z|b\..*)$")
 VECTOR = re.compile(r"\{?\s*[vqdshb]\d")
-# Of vectors; plain `mul` and `smull` of general registers are told apart by their operands.
-MULTIPLY = re.compile(r"([su]ml[as]l2?|[su]mull2?|(su|us|s|u)dot|(us|s|u)mmla|mul|ml[as]|sqr?d?mul.*|sqrdml.*|sqdml.*|pmull?2?|fn?mul.*|fml.*)$")
+# Of integers; `mul` and `smull` of general registers are told apart by their operands.
+MULTIPLY = re.compile(
+    r"([su]ml[as]l2?|[su]mull2?|(su|us|s|u)dot|(us|s|u)mmla|mul|ml[as]|sqr?d?mul.*|sqrdml.*|sqdml.*|pmull?2?)$"
+)
 BYTES = {"q": 16, "d": 8, "s": 4, "h": 2, "b": 1}
 
 
@@ -76,7 +79,15 @@ def disassemble(opcodes):
     with tempfile.NamedTemporaryFile(suffix=".bin") as file:
         file.write(b"".join(opcode.to_bytes(4, "little") for opcode in opcodes))
         file.flush()
-        command = [f"{build.TOOLS}objdump", "--disassemble-all", "--disassemble-zeroes", "-b", "binary", "-m", "aarch64"]
+        command = [
+            f"{build.TOOLS}objdump",
+            "--disassemble-all",
+            "--disassemble-zeroes",
+            "-b",
+            "binary",
+            "-m",
+            "aarch64",
+        ]
         text = build.output([*command, file.name])
     lines = re.findall(r"^\s*[0-9a-f]+:\t([0-9a-f]{8})[ \t]*\t(\S+)[ \t]*([^\n]*)$", text, re.MULTILINE)
     return {int(opcode, 16): Instruction(mnemonic, operands) for opcode, mnemonic, operands in lines}
@@ -100,9 +111,13 @@ class Program:
         self.start = min(int(address, 16) for address in found)
         symbols = build.output([f"{build.TOOLS}nm", "--defined-only", "--numeric-sort", "--demangle", self.path])
         parts = (line.split(" ", 2) for line in symbols.splitlines())
-        functions = [(int(address, 16), tidy(name)) for address, kind, name in parts if kind in "tTwWi" and name[0] != "$"]
+        functions = [
+            (int(address, 16), tidy(name)) for address, kind, name in parts if kind in "tTwWi" and name[0] != "$"
+        ]
         if len(functions) < 10:
-            raise build.Failed(f"{path} has no symbols: build it with CARGO_PROFILE_DIST_STRIP=none, or leave --binary out")
+            raise build.Failed(
+                f"{path} has no symbols: build it with CARGO_PROFILE_DIST_STRIP=none, or leave --binary out"
+            )
         self.addresses = [address for address, _ in functions]
         self.names = [name for _, name in functions]
 
@@ -159,7 +174,9 @@ def read_counts(lines, program):
         else:
             blocks[-1].append((int(words[0], 16), int(words[1], 16), int(words[2])))
     if code is None:
-        raise build.Failed("QEMU wrote no counts: -plugin needs a QEMU with plugins (in Debian qemu-user, not the static one)")
+        raise build.Failed(
+            "QEMU wrote no counts: -plugin needs a QEMU with plugins (in Debian qemu-user, not the static one)"
+        )
     counts = []
     for block in blocks:
         counts.append(collections.Counter())
@@ -197,14 +214,6 @@ class Sum:
             registers, size = instruction.loaded()
             self.loaded_registers += count * registers
             self.loaded_bytes += count * size
-
-    def loads(self):
-        """All loads."""
-        return self.kinds["vector loads"] + self.kinds["other loads"]
-
-    def multiplies(self):
-        """Vector multiplies."""
-        return self.kinds["vector multiplies"]
 
     def by_mnemonic(self, kind):
         """{mnemonic: count} of a class, most first."""

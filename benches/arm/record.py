@@ -1,4 +1,5 @@
 """Tables and record files."""
+
 import datetime
 import json
 import os
@@ -16,7 +17,9 @@ def table(headings, rows, text_columns):
     align = [str.ljust if column < text_columns else str.rjust for column in range(len(headings))]
     rule = ["-" * width if column < text_columns else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     cells.insert(1, rule)
-    return "\n".join("| " + " | ".join(fit(cell, width) for fit, cell, width in zip(align, row, widths)) + " |" for row in cells)
+    return "\n".join(
+        "| " + " | ".join(fit(cell, width) for fit, cell, width in zip(align, row, widths)) + " |" for row in cells
+    )
 
 
 def millions(count):
@@ -24,15 +27,16 @@ def millions(count):
     return f"{count / 1e6:.4g}" if count >= 1e6 else f"{count / 1e6:.3f}"
 
 
+def origin(args):
+    """The date, and what was measured: the commit and the compiler, or the program that was given."""
+    built = {"commit": commit(), "rustc": build.rustc_version(args.build_std)}
+    return {"date": datetime.date.today().isoformat(), **({"binary": str(args.binary)} if args.binary else built)}
+
+
 def commit():
-    """The commit that was measured, and whether there were changes on top."""
+    """The commit that is built, and whether there are changes on top."""
     changed = " with local changes" if build.output(["git", "status", "--porcelain", "--untracked-files=no"]) else ""
     return build.output(["git", "rev-parse", "--short=12", "HEAD"]).strip() + changed
-
-
-def today():
-    """The date."""
-    return datetime.date.today().isoformat()
 
 
 def write(name, values, markdown):
