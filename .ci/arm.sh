@@ -10,9 +10,6 @@ aarch64-unknown-linux-gnu      max          portable,neon,neon-dotprod,neon-i8mm
 armv7-unknown-linux-gnueabihf  cortex-a15   portable
 "
 
-# The most bytes that the tool for a board may have.
-readonly board_bytes=$((2 << 20))
-
 can_emulate_arm() {
     [ "$(uname -m)" = x86_64 ] && have dpkg
 }
@@ -33,33 +30,12 @@ arm_tests() {
 
 # Builds the tests and the tool for a target, whole programs without dynamic libraries.
 arm_build() {
-    local triple=$1 tool
+    local triple=$1
     install_linker "$triple"
     apt_install qemu-user-static
     arm_tests "$triple" kernel_check >"$target/arm-kernel_check-$triple"
     arm_tests "$triple" whole_model >"$target/arm-whole_model-$triple"
-    tool=$(board_tool "$triple")
-    echo "$tool" >"$target/arm-tool-$triple"
-    echo "$tool: $(stat --format %s "$tool") bytes, one static file"
-}
-
-# board_tool TARGET: builds resi8-run as one small static file, with the musl C library where rustup has it, which is the
-# smaller one; prints its path.
-board_tool() {
-    local triple=${1/gnu/musl} tool
-    prebuilt "$triple" >&2 || triple=$1
-    tool=$target/arm/$triple/dist/resi8-run
-    RUSTFLAGS="-Ctarget-feature=+crt-static -Cforce-unwind-tables=no" cross_cargo "$triple" build --locked \
-        --profile dist -p resi8-run --target-dir "$target/arm" >&2
-    if readelf --program-headers "$tool" | grep -q INTERP; then
-        echo "$tool needs a dynamic linker" >&2
-        return 1
-    fi
-    if (($(stat --format %s "$tool") > board_bytes)); then
-        echo "$tool has $(stat --format %s "$tool") bytes, more than $board_bytes" >&2
-        return 1
-    fi
-    echo "$tool"
+    firmware-examples/raspberry-pi/build.sh "$triple" >"$target/arm-tool-$triple"
 }
 
 # Every kernel of a processor, then a whole model, then the instruction set that comes after: asking for it is an error.
