@@ -1,9 +1,13 @@
 //! ARM.
 
+#[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
+#[cfg(target_arch = "arm")]
+pub(super) mod neon_armv7;
 mod patches;
 
 /// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
+#[cfg(target_arch = "aarch64")]
 macro_rules! has {
     ($($feature:tt),+) => {{
         #[cfg(feature = "std")]
@@ -13,4 +17,5 @@ macro_rules! has {
         here
     }};
 }
+#[cfg(target_arch = "aarch64")]
 use has;
