@@ -7,7 +7,7 @@ aarch64-unknown-linux-gnu      cortex-a53   portable,neon
 aarch64-unknown-linux-gnu      cortex-a72   portable,neon
 aarch64-unknown-linux-gnu      cortex-a76   portable,neon,neon-dotprod
 aarch64-unknown-linux-gnu      max          portable,neon,neon-dotprod,neon-i8mm
-armv7-unknown-linux-gnueabihf  cortex-a15   portable
+armv7-unknown-linux-gnueabihf  cortex-a15   portable,neon
 "
 
 can_emulate_arm() {

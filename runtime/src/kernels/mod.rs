@@ -20,10 +20,12 @@ use crate::Isa;
 use crate::format::records::ChannelRecord;
 use crate::model::Channel;
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
+mod parameters;
 #[cfg(feature = "peak")]
 pub mod peak;
 pub mod portable;
@@ -232,7 +234,11 @@ pub struct Patches<'a> {
 
 impl<'a> Patches<'a> {
     /// Bytes of the panels of all tiles of up to `mr` pixels, `panel_len` bytes each.
-    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[cfg(any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        all(target_arch = "arm", target_os = "linux")
+    ))]
     fn panels_len(&self, mr: usize, panel_len: usize) -> Option<usize> {
         self.pixels.div_ceil(mr).checked_mul(panel_len)
     }
@@ -339,6 +345,8 @@ impl Kernels {
             Isa::NeonDotprod => arm::neon_dotprod::kernels(),
             #[cfg(target_arch = "aarch64")]
             Isa::NeonI8mm => arm::neon_i8mm::kernels(),
+            #[cfg(all(target_arch = "arm", target_os = "linux"))]
+            Isa::Neon => arm::neon_armv7::kernels(),
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }

@@ -3,7 +3,7 @@
 //! A panel holds [`Parameters`] and then `[KR of depth][lane][value]`, zeros behind the end of the depth and in lanes
 //! without a channel. Kernel rows follow each other without a gap, so depth is filled up to a multiple of `KR` only once.
 
-use super::simd::{LANES, Parameters, Simd};
+use super::parameters::{LANES, Lanes, Parameters};
 use super::{ConvBlock, LayerWeights, Shape};
 
 /// Weights of `KR` values of depth.
@@ -27,7 +27,7 @@ pub(super) fn weights_len<const KR: usize>(shape: &Shape) -> Option<usize> {
 /// See [`Packing::pack_weights`](super::Packing::pack_weights); `bias_per_weight` times the sum of a channel's weights is
 /// added to its bias.
 #[inline(always)]
-pub(super) fn pack_weights<S: Simd, const KR: usize>(
+pub(super) fn pack_weights<L: Lanes, const KR: usize>(
     source: &LayerWeights<'_>,
     bias_per_weight: i32,
     packed: &mut [i8],
@@ -37,11 +37,11 @@ pub(super) fn pack_weights<S: Simd, const KR: usize>(
     for (panel, packed) in packed.chunks_exact_mut(panel_len::<KR>(shape)).enumerate() {
         let first = panel * LANES;
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
-        let own = Parameters::of_panel::<S>(source, first, bias_per_weight)?;
+        let own = Parameters::of_panel::<L>(source, first, bias_per_weight)?;
         parameters.copy_from_slice(bytemuck::cast_slice(&[own]));
         blocks.fill(0);
         let blocks: &mut [WeightBlock<KR>] = bytemuck::cast_slice_mut(blocks);
-        for (lane, channel) in S::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+        for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
             if channel < shape.channels {
                 let weights = source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
                 for (weights, block) in weights.chunks(KR).zip(&mut *blocks) {

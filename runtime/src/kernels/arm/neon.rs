@@ -19,7 +19,7 @@ use super::has;
 use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Place, Simd, finish, finish_all, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -70,11 +70,25 @@ macro_rules! neon {
     };
 }
 
+impl Lanes for Neon {
+    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+
+    /// One input channel after the other: `smlal` multiplies by one lane.
+    #[inline(always)]
+    fn weight_place(lane: usize, input: usize) -> usize {
+        input * LANES + lane
+    }
+
+    /// Negative, for the whole shift: `sqdmulh` has doubled the product already.
+    #[inline(always)]
+    fn shift_lane(shift: u8) -> i32 {
+        -i32::from(shift - 1) - 1
+    }
+}
+
 impl Simd for Neon {
     type I16 = [int16x8_t; 2];
     type I32 = [int32x4_t; 4];
-
-    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
     #[inline(always)]
     fn widen(self, values: &[i8; LANES]) -> Self::I16 {
@@ -191,12 +205,6 @@ impl Simd for Neon {
         ])
     }
 
-    /// One input channel after the other: `smlal` multiplies by one lane.
-    #[inline(always)]
-    fn weight_place(lane: usize, input: usize) -> usize {
-        input * LANES + lane
-    }
-
     #[inline(always)]
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32 {
         let (first, second) = halves(weights);
@@ -237,12 +245,6 @@ impl Simd for Neon {
             vshlq_s32(vmlaq_s32(offset[2], vmovl_s16(vget_low_s16(b)), multiplier[2]), shift),
             vshlq_s32(vmlaq_s32(offset[3], vmovl_high_s16(b), multiplier[3]), shift),
         ])
-    }
-
-    /// Negative, for the whole shift: `sqdmulh` has doubled the product already.
-    #[inline(always)]
-    fn shift_lane(shift: u8) -> i32 {
-        -i32::from(shift - 1) - 1
     }
 
     /// `sqdmulh` is `(acc * mantissa) >> 31`, rounded down, and saturates for no mantissa below 2^31 and above -2^31; `srshl`

@@ -27,6 +27,8 @@
 //! Weights are transformed again in every run, block by block: that takes 2 % of the time on large maps, a third on 7x7
 //! pixels, and saves eight times the memory and its traffic.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
+pub(super) mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod steps;
 
@@ -159,4 +161,8 @@ pub const fn panel_len(input_channels: usize) -> usize {
 }
 
 /// Bytes of the parameters at the start of a panel.
-const PARAMETERS_LEN: usize = 7 * CHANNELS * 4;
+pub(super) const PARAMETERS_LEN: usize = 7 * CHANNELS * 4;
+
+/// `9 * INVERSE_OF_9 = 1 mod 2^32`.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
+pub(super) const INVERSE_OF_9: i32 = 0x38e3_8e39;

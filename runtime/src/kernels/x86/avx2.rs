@@ -15,7 +15,7 @@ use core::arch::x86_64::*;
 
 use super::has;
 use crate::Isa;
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Place, Simd, finish, finish_all, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -72,12 +72,14 @@ macro_rules! avx2 {
     };
 }
 
+impl Lanes for Avx2 {
+    /// The order in which `vpackssdw` leaves channels in their natural one.
+    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
+}
+
 impl Simd for Avx2 {
     type I16 = __m256i;
     type I32 = [__m256i; 2];
-
-    /// The order in which `vpackssdw` leaves channels in their natural one.
-    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
 
     #[inline(always)]
     fn widen(self, values: &[i8; LANES]) -> Self::I16 {

@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 use super::has;
 use super::vnni::{self, KR, Vnni, WeightBlock};
 use crate::Isa;
-use crate::kernels::simd::{LANES, Parameters, Simd, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
 use crate::kernels::{Kernels, panels};
 
 table! {
@@ -67,11 +67,13 @@ macro_rules! avx512 {
     };
 }
 
+impl Lanes for Avx512Vnni {
+    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+}
+
 impl Simd for Avx512Vnni {
     type I16 = __m256i;
     type I32 = __m512i;
-
-    const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 
     #[inline(always)]
     fn widen(self, values: &[i8; LANES]) -> Self::I16 {

@@ -36,7 +36,7 @@ macro_rules! encoding {
             use super::*;
             use crate::Isa;
             use crate::kernels::panels;
-            use crate::kernels::simd::{LANES, Parameters, Simd, table};
+            use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
             use crate::kernels::winograd::GROUP;
             use crate::kernels::x86::avx2::Avx2;
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
@@ -85,11 +85,13 @@ macro_rules! encoding {
             }
 
             /// All but products as with AVX2.
+            impl Lanes for AvxVnni {
+                const LANE_CHANNELS: [usize; LANES] = Avx2::LANE_CHANNELS;
+            }
+
             impl Simd for AvxVnni {
                 type I16 = <Avx2 as Simd>::I16;
                 type I32 = <Avx2 as Simd>::I32;
-
-                const LANE_CHANNELS: [usize; LANES] = Avx2::LANE_CHANNELS;
 
                 #[inline(always)]
                 fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
