@@ -14,7 +14,7 @@ pub enum Isa {
     AvxVnni,
     /// x86-64 with AVX-512 (F, BW, VL) and VNNI.
     Avx512Vnni,
-    /// AArch64 with NEON, as all of them have.
+    /// AArch64, or 32-bit ARMv7 with NEON.
     Neon,
     /// AArch64 with the dot product instructions of ARMv8.2.
     NeonDotprod,
