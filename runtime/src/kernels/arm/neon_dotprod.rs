@@ -7,7 +7,7 @@
 
 use super::has;
 use super::neon::Neon;
-use super::tiles::{self, Block, MR, Sums, Tiles, sums};
+use super::tiles::{self, Block, MR, Sources, Sums, Tiles, pack, sums};
 use crate::Isa;
 use crate::kernels::panels::{self, WeightBlock};
 use crate::kernels::simd::{LANES, table};
@@ -77,7 +77,7 @@ macro_rules! pixel {
 }
 
 /// The sums of some pixels: for each, their registers, and where its values are in v4 to v6, which hold
-/// `[2 fours of depth][6 pixels][4]`.
+/// `[2 fours of depth][4 pixels][4]` and `[2 fours of depth][2 pixels][4]`.
 macro_rules! tile {
     (
         $bias:ident, $weights:ident, $patches:ident,
@@ -108,7 +108,7 @@ macro_rules! tile {
             "cbnz {n2}, 4b",
             "5:",
             "tbz {n}, #0, 6f",
-            "ld1 {{v4.16b, v5.16b}}, [{x}]",
+            "ld1 {{v4.16b, v5.16b, v6.16b}}, [{x}]",
             "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{w}]",
             $(pixel!($a $b $c $d, $first),)*
             "6:",
@@ -128,37 +128,24 @@ impl Tiles<KR> for Dotprod {
         self.0
     }
 
-    /// `st4` and `st2` of one lane gather four values of depth of four and of two pixels.
+    /// `st4` and `st2` take turns between the pixels of four and of two registers, two fours of depth at a time.
     #[inline(always)]
-    unsafe fn pack(self, [a, b, c, d, e, f]: [*const i8; MR], count: usize, out: *mut Block) {
-        // SAFETY: the caller's; `count` is at least 1, see `Tiles::pack`.
+    unsafe fn pack(self, sources: &Sources, out: *mut Block) {
+        // SAFETY: the caller's.
         unsafe {
-            core::arch::asm!(
-                "2:",
-                "ldr q0, [{a}], #16",
-                "ldr q1, [{b}], #16",
-                "ldr q2, [{c}], #16",
-                "ldr q3, [{d}], #16",
-                "ldr q4, [{e}], #16",
-                "ldr q5, [{f}], #16",
-                "st4 {{v0.s, v1.s, v2.s, v3.s}}[0], [{four}], {step}",
-                "st2 {{v4.s, v5.s}}[0], [{two}], {step}",
-                "st4 {{v0.s, v1.s, v2.s, v3.s}}[1], [{four}], {step}",
-                "st2 {{v4.s, v5.s}}[1], [{two}], {step}",
-                "st4 {{v0.s, v1.s, v2.s, v3.s}}[2], [{four}], {step}",
-                "st2 {{v4.s, v5.s}}[2], [{two}], {step}",
-                "st4 {{v0.s, v1.s, v2.s, v3.s}}[3], [{four}], {step}",
-                "st2 {{v4.s, v5.s}}[3], [{two}], {step}",
-                "sub {n}, {n}, #1",
-                "cbnz {n}, 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, c = inout(reg) c => _,
-                d = inout(reg) d => _, e = inout(reg) e => _, f = inout(reg) f => _,
-                four = inout(reg) out => _,
-                two = inout(reg) out.cast::<i8>().wrapping_add(4 * KR) => _,
-                step = in(reg) MR * KR,
-                n = inout(reg) count => _,
-                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
-                options(nostack, preserves_flags),
+            pack!(
+                sources,
+                out,
+                "ldp d0, d16, [{a}], #16",
+                "ldp d1, d17, [{b}], #16",
+                "ldp d2, d18, [{c}], #16",
+                "ldp d3, d19, [{d}], #16",
+                "ldp d4, d20, [{e}], #16",
+                "ldp d5, d21, [{f}], #16",
+                "st4 {{v0.2s, v1.2s, v2.2s, v3.2s}}, [{out}], #32",
+                "st2 {{v4.2s, v5.2s}}, [{out}], #16",
+                "st4 {{v16.2s, v17.2s, v18.2s, v19.2s}}, [{out}], #32",
+                "st2 {{v20.2s, v21.2s}}, [{out}], #16",
             );
         }
     }
@@ -180,37 +167,37 @@ impl Tiles<KR> for Dotprod {
         }
         match height {
             6 => rows!(
-                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
-                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
-                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]";
-                "v20" "v21" "v22" "v23", "v4.4b[3]", "v6.4b[1]";
-                "v24" "v25" "v26" "v27", "v5.4b[0]", "v6.4b[2]";
-                "v28" "v29" "v30" "v31", "v5.4b[1]", "v6.4b[3]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[0]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[1]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v5.4b[2]";
+                "v20" "v21" "v22" "v23", "v4.4b[3]", "v5.4b[3]";
+                "v24" "v25" "v26" "v27", "v6.4b[0]", "v6.4b[2]";
+                "v28" "v29" "v30" "v31", "v6.4b[1]", "v6.4b[3]"
             ),
             5 => rows!(
-                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
-                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
-                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]";
-                "v20" "v21" "v22" "v23", "v4.4b[3]", "v6.4b[1]";
-                "v24" "v25" "v26" "v27", "v5.4b[0]", "v6.4b[2]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[0]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[1]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v5.4b[2]";
+                "v20" "v21" "v22" "v23", "v4.4b[3]", "v5.4b[3]";
+                "v24" "v25" "v26" "v27", "v6.4b[0]", "v6.4b[2]"
             ),
             4 => rows!(
-                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
-                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
-                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]";
-                "v20" "v21" "v22" "v23", "v4.4b[3]", "v6.4b[1]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[0]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[1]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v5.4b[2]";
+                "v20" "v21" "v22" "v23", "v4.4b[3]", "v5.4b[3]"
             ),
             3 => rows!(
-                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
-                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]";
-                "v16" "v17" "v18" "v19", "v4.4b[2]", "v6.4b[0]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[0]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[1]";
+                "v16" "v17" "v18" "v19", "v4.4b[2]", "v5.4b[2]"
             ),
             2 => rows!(
-                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]";
-                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[3]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[0]";
+                "v12" "v13" "v14" "v15", "v4.4b[1]", "v5.4b[1]"
             ),
             _ => rows!(
-                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[2]"
+                "v8" "v9" "v10" "v11", "v4.4b[0]", "v5.4b[0]"
             ),
         }
     }

@@ -8,7 +8,7 @@ use core::arch::aarch64::*;
 
 use super::has;
 use super::neon::Neon;
-use super::tiles::{self, Block, MR, Sums, Tiles, sums};
+use super::tiles::{self, Block, MR, Sources, Sums, Tiles, pack, sums};
 use crate::Isa;
 use crate::kernels::panels::{self, WeightBlock};
 use crate::kernels::simd::{LANES, table};
@@ -126,11 +126,12 @@ impl Tiles<KR> for I8mm {
 
     /// Halves of two pixels' values together.
     #[inline(always)]
-    unsafe fn pack(self, [a, b, c, d, e, f]: [*const i8; MR], count: usize, out: *mut Block) {
-        // SAFETY: the caller's; `count` is at least 1.
+    unsafe fn pack(self, sources: &Sources, out: *mut Block) {
+        // SAFETY: the caller's.
         unsafe {
-            core::arch::asm!(
-                "2:",
+            pack!(
+                sources,
+                out,
                 "ldr q16, [{a}], #16",
                 "ldr q17, [{b}], #16",
                 "ldr q18, [{c}], #16",
@@ -145,15 +146,6 @@ impl Tiles<KR> for I8mm {
                 "zip2 v5.2d, v20.2d, v21.2d",
                 "st1 {{v0.2d, v1.2d, v2.2d}}, [{out}], #48",
                 "st1 {{v3.2d, v4.2d, v5.2d}}, [{out}], #48",
-                "sub {n}, {n}, #1",
-                "cbnz {n}, 2b",
-                a = inout(reg) a => _, b = inout(reg) b => _, c = inout(reg) c => _,
-                d = inout(reg) d => _, e = inout(reg) e => _, f = inout(reg) f => _,
-                out = inout(reg) out => _,
-                n = inout(reg) count => _,
-                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
-                out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
-                options(nostack, preserves_flags),
             );
         }
     }

@@ -58,12 +58,12 @@ pub(super) trait Tiles<const KR: usize>: Copy {
     /// The token of everything else.
     fn neon(self) -> Neon;
 
-    /// Packs `count` blocks: 16 values of depth from each of the sources, which stand for pixels, then the next 16.
+    /// Packs the sources.
     ///
     /// # Safety
     ///
-    /// Every source is readable for `16 * count` bytes, `out` has `count` blocks.
-    unsafe fn pack(self, sources: [*const i8; MR], count: usize, out: *mut Block);
+    /// All runs of the sources can be read, `out` has room for the blocks of all of them; there is at least one.
+    unsafe fn pack(self, sources: &Sources, out: *mut Block);
 
     /// The sums of the first `height` pixels of a tile, beginning with `bias`; those of the others are anything.
     fn multiply(
@@ -89,99 +89,126 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
     patches: &Patches<'_>,
     panels: &mut [i8],
 ) -> Option<()> {
-    let panel_len = patches_len(shape)?;
+    let (panel_len, depth_blocks) = (patches_len(shape)?, blocks::<DEPTH>(shape));
     let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let reach = (shape.runs.checked_sub(1)? * patches.run_stride).checked_add(shape.run_len)?;
+    let whole_blocks = shape.run_len.is_multiple_of(DEPTH) && shape.run_len > 0;
+    let start = patches.source.as_ptr();
     let mut places = patches.grid.places();
     for (first, panel) in (0..patches.pixels).step_by(MR).zip(panels.chunks_exact_mut(panel_len)) {
-        let (blocks, _) = panel.as_chunks_mut::<DEPTH>().0.as_chunks_mut::<MR>();
+        let blocks = panel.as_chunks_mut::<DEPTH>().0.as_chunks_mut::<MR>().0.get_mut(..depth_blocks)?;
         let mut pixels: [usize; MR] = places.group();
         if patches.pixels - first < MR {
             let [first_pixel, ..] = pixels;
             pixels.get_mut(patches.pixels - first..)?.fill(first_pixel);
         }
-        let tile = Sources::new(shape, patches, pixels)?;
-        if shape.run_len.is_multiple_of(DEPTH) {
-            tile.pack_runs(t, blocks)
+        let [a, b, c, d, e, f] = pixels;
+        let len = patches.source.len().checked_sub(a.max(b).max(c).max(d).max(e).max(f))?;
+        if reach > len {
+            return None;
+        }
+        let sources = Sources {
+            pixels: pixels.map(|place| start.wrapping_add(place)),
+            runs: shape.runs,
+            run_blocks: shape.run_len / DEPTH,
+            run_stride: patches.run_stride,
+        };
+        if whole_blocks {
+            // SAFETY: all runs of the highest pixel lie in the source, so those of the others do; together they are as long
+            // as `depth_blocks` blocks, which are at least one.
+            unsafe { t.pack(&sources, blocks.as_mut_ptr()) };
         } else {
-            tile.pack_pieces(t, blocks)
+            pack_pieces(t, shape, &sources, len, blocks);
         }
     }
     Some(())
 }
 
-/// What the pixels of a tile read; a pixel that the tile lacks reads what the first one does.
-struct Sources<'a> {
-    shape: &'a Shape,
-    run_stride: usize,
-    /// The start of each pixel's first run. `shape.runs` runs from there lie in the source as a whole.
-    pixels: [*const i8; MR],
-    /// Bytes of the source behind the start of the pixel that has the fewest.
-    len: usize,
+/// What the pixels of a tile read, in whole blocks; a pixel that the tile lacks reads what the first one does.
+#[derive(Clone, Copy)]
+pub(super) struct Sources {
+    /// The start of each pixel's first run.
+    pub(super) pixels: [*const i8; MR],
+    /// Runs of a pixel.
+    pub(super) runs: usize,
+    /// Blocks of a run.
+    pub(super) run_blocks: usize,
+    /// Distance between runs.
+    pub(super) run_stride: usize,
 }
 
-impl<'a> Sources<'a> {
-    #[inline(always)]
-    fn new(shape: &'a Shape, patches: &Patches<'_>, pixels: [usize; MR]) -> Option<Self> {
-        let [a, b, c, d, e, f] = pixels;
-        let len = patches.source.len().checked_sub(a.max(b).max(c).max(d).max(e).max(f))?;
-        let reach = (shape.runs.checked_sub(1)? * patches.run_stride).checked_add(shape.run_len)?;
-        let start = patches.source.as_ptr();
-        (reach <= len).then_some(Self {
-            shape,
-            run_stride: patches.run_stride,
-            pixels: pixels.map(|place| start.wrapping_add(place)),
-            len,
-        })
-    }
+/// Inline assembly that packs the next 16 values at `a` to `f` to `out` and goes on, for all blocks of all runs. It uses v0 to
+/// v5 and v16 to v21.
+macro_rules! pack {
+    ($sources:ident, $out:ident, $($assembly:literal,)*) => {{
+        let [a, b, c, d, e, f] = $sources.pixels;
+        core::arch::asm!(
+            "2:",
+            "mov {blocks}, {run_blocks}",
+            "3:",
+            $($assembly,)*
+            "sub {blocks}, {blocks}, #1",
+            "cbnz {blocks}, 3b",
+            "add {a}, {a}, {gap}",
+            "add {b}, {b}, {gap}",
+            "add {c}, {c}, {gap}",
+            "add {d}, {d}, {gap}",
+            "add {e}, {e}, {gap}",
+            "add {f}, {f}, {gap}",
+            "sub {runs}, {runs}, #1",
+            "cbnz {runs}, 2b",
+            a = inout(reg) a => _, b = inout(reg) b => _, c = inout(reg) c => _,
+            d = inout(reg) d => _, e = inout(reg) e => _, f = inout(reg) f => _,
+            out = inout(reg) $out => _,
+            blocks = out(reg) _,
+            run_blocks = in(reg) $sources.run_blocks,
+            runs = inout(reg) $sources.runs => _,
+            gap = in(reg) $sources.run_stride.wrapping_sub($sources.run_blocks * 16),
+            out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _,
+            out("v16") _, out("v17") _, out("v18") _, out("v19") _, out("v20") _, out("v21") _,
+            options(nostack, preserves_flags),
+        );
+    }};
+}
+pub(super) use pack;
 
-    /// When no block has values of two runs.
-    #[inline(always)]
-    fn pack_runs<const KR: usize, T: Tiles<KR>>(&self, t: T, blocks: &mut [Block]) {
-        let run_blocks = self.shape.run_len / DEPTH;
-        for (run, blocks) in blocks.chunks_exact_mut(run_blocks).take(self.shape.runs).enumerate() {
-            let sources = self.pixels.map(|pixel| pixel.wrapping_add(run * self.run_stride));
-            // SAFETY: `run` is below `shape.runs`, so that all of the run can be read, which is `run_blocks` times 16 values.
-            unsafe { t.pack(sources, run_blocks, blocks.as_mut_ptr()) };
-        }
-    }
-
-    /// When blocks begin and end anywhere in runs: each is put together from pieces of runs first.
-    #[inline(always)]
-    fn pack_pieces<const KR: usize, T: Tiles<KR>>(&self, t: T, blocks: &mut [Block]) {
-        let mut rows = [[0; 2 * DEPTH]; MR];
-        let (mut run, mut column) = (0, 0);
-        for block in blocks {
-            let mut filled = 0;
-            while filled < DEPTH && run < self.shape.runs {
-                let len = (self.shape.run_len - column).min(DEPTH - filled);
-                self.copy_piece(run * self.run_stride + column, len, filled, &mut rows);
-                (filled, column) = (filled + len, column + len);
-                if column == self.shape.run_len {
-                    (run, column) = (run + 1, 0);
+/// When blocks begin and end anywhere in runs: each is put together from pieces of runs first. Of the source, `len` bytes
+/// can be read from the start of every pixel.
+#[inline(always)]
+fn pack_pieces<const KR: usize, T: Tiles<KR>>(
+    t: T,
+    shape: &Shape,
+    sources: &Sources,
+    len: usize,
+    blocks: &mut [Block],
+) {
+    let mut rows = [[0; 2 * DEPTH]; MR];
+    let (mut run, mut column) = (0, 0);
+    for block in blocks {
+        let mut filled = 0;
+        while filled < DEPTH && run < shape.runs {
+            let piece = (shape.run_len - column).min(DEPTH - filled);
+            let from = run * sources.run_stride + column;
+            for (row, pixel) in rows.iter_mut().zip(sources.pixels) {
+                let (row, source) = (row.as_mut_ptr().wrapping_add(filled), pixel.wrapping_add(from));
+                // SAFETY: 16 values from `from` on can be read, or those of the piece, which lies in a run; a row has
+                // room for 16 from each of its first 16 places.
+                unsafe {
+                    if from + DEPTH <= len {
+                        row.cast::<[i8; DEPTH]>().write(source.cast::<[i8; DEPTH]>().read());
+                    } else {
+                        row.copy_from_nonoverlapping(source, piece);
+                    }
                 }
             }
-            // SAFETY: each row has 16 values, and there is one block.
-            unsafe { t.pack(rows.each_ref().map(|row| row.as_ptr()), 1, block) };
-        }
-    }
-
-    /// Copies `len <= 16` values from `from` of every pixel to `to < 16` of its row, and some that follow, where they can
-    /// be read.
-    #[inline(always)]
-    fn copy_piece(&self, from: usize, len: usize, to: usize, rows: &mut [[i8; 2 * DEPTH]; MR]) {
-        for (row, pixel) in rows.iter_mut().zip(self.pixels) {
-            let source = pixel.wrapping_add(from);
-            let row = row.as_mut_ptr().wrapping_add(to);
-            // SAFETY: 16 values from `from` on lie in the source, or `len` values, which are those of a run; a row has
-            // room for 16 from each of its first 16 places.
-            unsafe {
-                if from + DEPTH <= self.len {
-                    row.cast::<[i8; DEPTH]>().write(source.cast::<[i8; DEPTH]>().read());
-                } else {
-                    row.copy_from_nonoverlapping(source, len);
-                }
+            (filled, column) = (filled + piece, column + piece);
+            if column == shape.run_len {
+                (run, column) = (run + 1, 0);
             }
         }
+        let pixels = rows.each_ref().map(|row| row.as_ptr());
+        // SAFETY: each row has a block's 16 values, and there is one block.
+        unsafe { t.pack(&Sources { pixels, runs: 1, run_blocks: 1, run_stride: 0 }, block) };
     }
 }
 
