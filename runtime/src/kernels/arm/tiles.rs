@@ -20,6 +20,9 @@ pub(super) const MR: usize = 6;
 /// Values of depth that are packed together.
 pub(super) const DEPTH: usize = 16;
 
+/// Values of depth that are put together from pieces at a time.
+const SPAN: usize = 4 * DEPTH;
+
 /// [`DEPTH`] values of depth of a tile, in the order of the table's own.
 pub(super) type Block = PatchBlock<MR, DEPTH>;
 /// Sums of a tile: 16 channels of every pixel.
@@ -172,8 +175,8 @@ macro_rules! pack {
 }
 pub(super) use pack;
 
-/// When blocks begin and end anywhere in runs: each is put together from pieces of runs first. Of the source, `len` bytes
-/// can be read from the start of every pixel.
+/// When blocks begin and end anywhere in runs: some at a time are put together from pieces of runs first. Of the source,
+/// `len` bytes can be read from the start of every pixel.
 #[inline(always)]
 fn pack_pieces<const KR: usize, T: Tiles<KR>>(
     t: T,
@@ -182,17 +185,17 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
     len: usize,
     blocks: &mut [Block],
 ) {
-    let mut rows = [[0; 2 * DEPTH]; MR];
+    let mut rows = [[0; SPAN + DEPTH]; MR];
     let (mut run, mut column) = (0, 0);
-    for block in blocks {
+    for blocks in blocks.chunks_mut(SPAN / DEPTH) {
         let mut filled = 0;
-        while filled < DEPTH && run < shape.runs {
-            let piece = (shape.run_len - column).min(DEPTH - filled);
+        while filled < SPAN && run < shape.runs {
+            let piece = (shape.run_len - column).min(SPAN - filled).min(DEPTH);
             let from = run * sources.run_stride + column;
             for (row, pixel) in rows.iter_mut().zip(sources.pixels) {
                 let (row, source) = (row.as_mut_ptr().wrapping_add(filled), pixel.wrapping_add(from));
                 // SAFETY: 16 values from `from` on can be read, or those of the piece, which lies in a run; a row has
-                // room for 16 from each of its first 16 places.
+                // room for 16 from each of its first `SPAN` places.
                 unsafe {
                     if from + DEPTH <= len {
                         row.cast::<[i8; DEPTH]>().write(source.cast::<[i8; DEPTH]>().read());
@@ -207,8 +210,9 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
             }
         }
         let pixels = rows.each_ref().map(|row| row.as_ptr());
-        // SAFETY: each row has a block's 16 values, and there is one block.
-        unsafe { t.pack(&Sources { pixels, runs: 1, run_blocks: 1, run_stride: 0 }, block) };
+        let sources = Sources { pixels, runs: 1, run_blocks: blocks.len(), run_stride: 0 };
+        // SAFETY: each row has the values of `SPAN / DEPTH` blocks, of which there are at most that many and at least one.
+        unsafe { t.pack(&sources, blocks.as_mut_ptr()) };
     }
 }
 
