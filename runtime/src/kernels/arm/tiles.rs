@@ -2,9 +2,9 @@
 //! leave eight for operands.
 //!
 //! - Weights: those of [`panels`](crate::kernels::panels).
-//! - Patches: a panel for every tile, `[KR of depth][6 pixels][value]`, so that `ld1` with several registers fetches
-//!   what an instruction or two need of all pixels. They are packed 16 values of all pixels at a time. Kernel rows follow
-//!   each other without a gap; what lies behind the end of a patch is multiplied by zeros, whatever it is.
+//! - Patches: a panel for every tile, in an order of the table's own, in which one `ld1` with several registers fetches what a
+//!   step needs of all six pixels. They are packed 16 values of all pixels at a time. Kernel rows follow each other without a
+//!   gap; what lies behind the end of a patch is multiplied by zeros, whatever it is.
 #![allow(unsafe_code, reason = "NEON intrinsics")]
 
 use core::arch::aarch64::*;
