@@ -22,7 +22,7 @@ readonly x86_isas=portable,avx2,avx-vnni,avx512-vnni
 # The instruction sets of this CPU, as the runtime should find them.
 isas_of_this_cpu() {
     local flags isas=portable
-    flags=" $(sed -nE '/^flags/ { s/.*: //p; q }' /proc/cpuinfo) "
+    flags=" $(sed -nE '/^(flags|Features)/ { s/.*: //p; q }' /proc/cpuinfo) "
     has() {
         local flag
         for flag in "$@"; do [[ $flags == *" $flag "* ]] || return 1; done
@@ -30,6 +30,9 @@ isas_of_this_cpu() {
     if has avx2; then isas+=,avx2; fi
     if has avx2 avx_vnni || has avx2 avx512f avx512vl avx512_vnni; then isas+=,avx-vnni; fi
     if has avx512f avx512bw avx512vl avx512_vnni; then isas+=,avx512-vnni; fi
+    if has asimd || has neon; then isas+=,neon; fi
+    if has asimddp; then isas+=,neon-dotprod; fi
+    if has i8mm; then isas+=,neon-i8mm; fi
     echo "$isas"
 }
 
@@ -106,13 +109,15 @@ format() {
 }
 
 lint() {
+    local triple
     cargo clippy --release --locked --workspace --all-targets --keep-going -- -D warnings
     cargo clippy --release --locked -p resi8 --no-default-features -- -D warnings
     cargo clippy --release --locked -p resi8 --no-default-features --features write -- -D warnings
     cargo clippy --release --locked -p resi8 --features peak,write -- -D warnings
     if can_emulate_arm; then
-        cross_cargo aarch64-unknown-linux-gnu clippy --release --locked -p resi8 --features write --target-dir "$target/arm" \
-            -- -D warnings
+        for triple in aarch64-unknown-linux-gnu armv7-unknown-linux-gnueabihf; do
+            cross_cargo "$triple" clippy --release --locked -p resi8 --features write --target-dir "$target/arm" -- -D warnings
+        done
     fi
 }
 

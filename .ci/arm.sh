@@ -38,7 +38,7 @@ arm_build() {
     firmware-examples/raspberry-pi/build.sh "$triple" >"$target/arm-tool-$triple"
 }
 
-# Every kernel of a processor, then a whole model, then the instruction set that comes after: asking for it is an error.
+# Every kernel of a processor, then a whole model, then the instruction sets that it lacks: asking for one is an error.
 arm_check() {
     local triple=$1 cpu=$2 isas=$3 isa tool
     tool=$(cat "$target/arm-tool-$triple")
@@ -89,7 +89,7 @@ arm_models() {
     photos=$target/arm-photos
     rm -rf "$photos"
     mkdir -p "$photos"
-    find "$RESI8_DATA/imagenet/calib256" -type f | sort | head -12 | xargs cp --target-directory "$photos"
+    find "$RESI8_DATA/imagenet/calib256" -type f | sort | sed -n 1,12p | xargs cp --target-directory "$photos"
     "$target/release/resi8" convert "$RESI8_DATA/models/resnet8_mlperf_cifar10.onnx" --preprocess raw \
         --calibration "$cifar" -o "$out/resnet8-mlperf.r8"
     "$target/release/resi8" convert "$RESI8_DATA/models/resnet20_cifar10.onnx" --mean 0.485,0.456,0.406 \

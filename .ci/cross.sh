@@ -34,18 +34,27 @@ prebuilt() {
     have rustup && timeout --kill-after=5 60 rustup target add "$1"
 }
 
-# cross_cargo TARGET COMMAND ARGUMENT...: cargo for a target. Where rustup's servers are out of reach, the distribution's
-# rustc-web builds the standard library from its source package. `cross_libdir` is where prebuilt libraries are.
-cross_cargo() {
-    local triple=$1 command=$2 std=std,panic_abort
+# The distribution's Rust, which can build the standard library from its source package.
+readonly distribution_rust=(rustc-web cargo-web rust-web-src rust-web-clippy)
+
+# source_cargo TARGET COMMAND ARGUMENT...: cargo for a target with the distribution's Rust and a standard library built from
+# source, without the code that prints backtraces. `cross_libdir` is where prebuilt libraries would be.
+source_cargo() {
+    local triple=$1 command=$2 std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind)
     shift 2
+    case $triple in thumb*) std=(-Zbuild-std=core) ;; esac
+    cross_libdir=$(/usr/bin/rustc --print target-libdir --target "$triple")
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$command" "${std[@]}" --target "$triple" "$@"
+}
+
+# cross_cargo TARGET COMMAND ARGUMENT...: cargo for a target, with rustup's standard library where its servers are in reach.
+cross_cargo() {
+    local triple=$1 command=$2
     if prebuilt "$triple"; then
         cross_libdir=$(rustc --print target-libdir --target "$triple")
-        cargo "$command" --target "$triple" "$@"
-        return
+        cargo "$command" --target "$triple" "${@:3}"
+    else
+        apt_install "${distribution_rust[@]}"
+        source_cargo "$@"
     fi
-    apt_install rustc-web cargo-web rust-web-src rust-web-clippy
-    case $triple in thumb*) std=core ;; esac
-    cross_libdir=$(/usr/bin/rustc --print target-libdir --target "$triple")
-    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$command" -Zbuild-std=$std --target "$triple" "$@"
 }

@@ -4,8 +4,8 @@
 #     firmware-examples/raspberry-pi/build.sh [aarch64-unknown-linux-gnu | armv7-unknown-linux-gnueabihf]
 #
 # The first one is for 64-bit systems, the second one for 32-bit systems. Installs what it needs (Debian or Ubuntu, with cargo in
-# PATH) and prints the path of the file. rustup's standard library with the musl C library makes the smaller file; where
-# it cannot be had the GNU one is linked, and where rustup has none the distribution's Rust builds it from source.
+# PATH) and prints the path of the file. rustup's standard library with the musl C library makes the smallest file. Where it
+# cannot be had, the distribution's Rust builds one from source, for size, and the GNU C library is linked.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . .ci/cross.sh
@@ -16,11 +16,14 @@ readonly out=${CARGO_TARGET_DIR:-$PWD/target}/arm
 readonly most=$((2 << 20))
 
 main() {
-    local triple=${board/gnu/musl} tool size
+    local triple=${board/gnu/musl} cargo=cross_cargo tool size
     install_linker "$board" >&2
-    prebuilt "$triple" >&2 || triple=$board
+    if ! prebuilt "$triple" >&2; then
+        triple=$board
+        if apt_install "${distribution_rust[@]}" >&2; then cargo=source_cargo; fi
+    fi
     # Nothing unwinds: a panic ends the program.
-    RUSTFLAGS="-Ctarget-feature=+crt-static -Cforce-unwind-tables=no" cross_cargo "$triple" build --locked \
+    RUSTFLAGS="-Ctarget-feature=+crt-static -Cforce-unwind-tables=no" $cargo "$triple" build --locked \
         --profile dist -p resi8-run --target-dir "$out" >&2
     tool=$out/$triple/dist/resi8-run
     size=$(stat --format %s "$tool")

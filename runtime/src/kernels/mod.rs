@@ -233,16 +233,6 @@ pub struct Patches<'a> {
 }
 
 impl<'a> Patches<'a> {
-    /// Bytes of the panels of all tiles of up to `mr` pixels, `panel_len` bytes each.
-    #[cfg(any(
-        target_arch = "x86_64",
-        target_arch = "aarch64",
-        all(target_arch = "arm", target_os = "linux")
-    ))]
-    fn panels_len(&self, mr: usize, panel_len: usize) -> Option<usize> {
-        self.pixels.div_ceil(mr).checked_mul(panel_len)
-    }
-
     /// Run `run` of pixel `pixel`.
     #[inline]
     #[must_use]

@@ -4,7 +4,7 @@
 //! without a channel. Kernel rows follow each other without a gap, so depth is filled up to a multiple of `KR` only once.
 
 use super::parameters::{LANES, Lanes, Parameters};
-use super::{ConvBlock, LayerWeights, Shape};
+use super::{ConvBlock, LayerWeights, Patches, Shape};
 
 /// Weights of `KR` values of depth.
 pub(super) type WeightBlock<const KR: usize> = [[i8; KR]; LANES];
@@ -51,6 +51,11 @@ pub(super) fn pack_weights<L: Lanes, const KR: usize>(
         }
     }
     Some(())
+}
+
+/// Bytes of the panels of patches of all tiles of up to `mr` pixels, `panel_len` bytes each.
+pub(super) fn tiles_len(patches: &Patches<'_>, mr: usize, panel_len: usize) -> Option<usize> {
+    patches.pixels.div_ceil(mr).checked_mul(panel_len)
 }
 
 /// A packed panel.

@@ -1,7 +1,7 @@
 //! The channels of a panel: their parameters, and where their values are, for kernels that work on sixteen at a time.
 #![allow(unsafe_code, reason = "parameters are read from packed bytes")]
 
-use super::{LayerWeights, SkipValues, Target};
+use super::{LayerWeights, Places, SkipValues, Target};
 use crate::model::Channel;
 
 /// Channels of a panel: one for every lane.
@@ -115,18 +115,37 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// That of a pixel of the target's grids.
-    #[inline(always)]
-    pub(super) fn of_pixel(target: &Target<'_>, pixel: usize) -> Self {
-        let skip = target.skip.as_ref().map_or(0, |skip| skip.grid.place(pixel));
-        Self { out: target.grid.place(pixel), skip }
-    }
-
-    /// The same by row and column, which takes no division.
+    /// That of the pixel of the target's grids at a row and a column.
     #[inline(always)]
     pub(super) fn of_row(target: &Target<'_>, row: usize, column: usize) -> Self {
         let skip = target.skip.as_ref().map_or(0, |skip| skip.grid.place_of_row(row, column));
         Self { out: target.grid.place_of_row(row, column), skip }
+    }
+}
+
+/// The places of a target's pixels in order, without a division for each.
+#[derive(Debug, Clone)]
+pub(super) struct TargetPlaces {
+    outs: Places,
+    skips: Option<Places>,
+}
+
+impl TargetPlaces {
+    /// From the first pixel on.
+    #[inline(always)]
+    pub(super) fn new(target: &Target<'_>) -> Self {
+        Self { outs: target.grid.places(), skips: target.skip.map(|skip| skip.grid.places()) }
+    }
+
+    /// Those of the next `N` pixels.
+    #[inline(always)]
+    pub(super) fn group<const N: usize>(&mut self) -> [Place; N] {
+        let (outs, skips) = (self.outs.group::<N>(), self.skips.as_mut().map_or([0; N], Places::group));
+        let mut places = [Place { out: 0, skip: 0 }; N];
+        for ((place, out), skip) in places.iter_mut().zip(outs).zip(skips) {
+            *place = Place { out, skip };
+        }
+        places
     }
 }
 

@@ -6,11 +6,25 @@
 
 #![allow(unsafe_code, reason = "places of four pixels are checked together")]
 
-pub(super) use super::parameters::{LANES, Lanes, Parameters, Place};
+pub(super) use super::parameters::{LANES, Lanes, Parameters, Place, TargetPlaces};
 
 use super::parameters::skip_values;
 use super::winograd::WeightPair;
 use super::{SkipValues, Target};
+
+/// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
+macro_rules! has {
+    ($($feature:tt),+) => {{
+        #[cfg(all(feature = "std", target_arch = "x86_64"))]
+        let here = $(std::arch::is_x86_feature_detected!($feature))&&+;
+        #[cfg(all(feature = "std", target_arch = "aarch64"))]
+        let here = $(std::arch::is_aarch64_feature_detected!($feature))&&+;
+        #[cfg(not(feature = "std"))]
+        let here = $(cfg!(target_feature = $feature))&&+;
+        here
+    }};
+}
+pub(super) use has;
 
 /// Makes a safe function of a table from one that is compiled for its instruction set.
 macro_rules! entry {
@@ -201,6 +215,26 @@ pub(super) fn finish<S: Simd, const BIAS: bool>(
     match target.channels.len() - target.first_channel {
         LANES.. => *out.first_chunk_mut()? = values,
         width => out.get_mut(..width)?.copy_from_slice(values.get(..width)?),
+    }
+    Some(())
+}
+
+/// [`finish`] of the first `pixels` pixels of a tile: all of them, or at the end of a block fewer.
+#[inline(always)]
+pub(super) fn finish_tile<S: Simd, const BIAS: bool, const PIXELS: usize>(
+    s: S,
+    acc: [S::I32; PIXELS],
+    pixels: usize,
+    parameters: &Parameters,
+    target: &Target<'_>,
+    places: [Place; PIXELS],
+    out: &mut [i8],
+) -> Option<()> {
+    if pixels >= PIXELS {
+        return finish_all::<S, BIAS, PIXELS>(s, acc, parameters, target, places, out);
+    }
+    for (acc, place) in acc.into_iter().zip(places).take(pixels) {
+        finish::<S, BIAS>(s, acc, parameters, target, place, out)?;
     }
     Some(())
 }

@@ -8,18 +8,17 @@
 //! third product would not fit.
 //!
 //! A tile is 4 pixels by 16 channels, four channels at a time: 16 registers hold sums, each those of one pixel and one
-//! channel in four parts, eight hold operands, the rest what is between `smull` and `sadalp`. Of 52 instructions for 256
-//! products 48 compute.
+//! channel in four parts, eight hold operands, the rest what is between `smull` and `sadalp`. Of the 55 instructions of the loop,
+//! for 256 products, 48 compute.
 #![allow(unsafe_code, reason = "NEON intrinsics")]
 #![allow(clippy::indexing_slicing, reason = "constant places below constant lengths")]
 
 use core::arch::aarch64::*;
 
-use super::has;
 use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
-use crate::kernels::simd::{LANES, Lanes, Parameters, Place, Simd, finish, finish_all, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -42,7 +41,7 @@ table! {
 }
 
 /// In 1/64 of an instruction, counted: a direct output takes 9 products at 4.7 an instruction, a tile 36 at 3.6.
-pub(super) const COSTS: Costs = Costs { direct: 122, tile: 640, weights: 1216, input: 2000, output: 2240 };
+const COSTS: Costs = Costs { direct: 122, tile: 640, weights: 1216, input: 2000, output: 2240 };
 
 /// The table: every AArch64 has NEON.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
@@ -335,6 +334,7 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let weights = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
     let pixels = block.patches.pixels;
     let panels = patches::panels::<MR, KR>(block)?;
+    let mut places = TargetPlaces::new(&block.target);
     for (first, patches) in (0..pixels).step_by(MR).zip(panels) {
         let sums = match pixels - first {
             MR.. => s.tile::<MR>(weights.blocks, patches),
@@ -342,15 +342,15 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
             2 => s.tile::<2>(weights.blocks, patches),
             _ => s.tile::<1>(weights.blocks, patches),
         };
-        let place = |pixel| Place::of_pixel(&block.target, first + pixel);
-        if pixels - first >= MR {
-            let places = [place(0), place(1), place(2), place(3)];
-            finish_all::<_, true, 4>(s, sums, weights.parameters, &block.target, places, out)?;
-        } else {
-            for (pixel, sums) in sums.into_iter().enumerate().take(pixels - first) {
-                finish::<_, true>(s, sums, weights.parameters, &block.target, place(pixel), out)?;
-            }
-        }
+        finish_tile::<_, true, MR>(
+            s,
+            sums,
+            pixels - first,
+            weights.parameters,
+            &block.target,
+            places.group(),
+            out,
+        )?;
     }
     Some(())
 }

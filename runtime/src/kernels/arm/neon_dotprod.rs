@@ -5,12 +5,11 @@
 //! takes a quarter of the products and has to transform besides, saves nothing here, so the table does without.
 #![allow(unsafe_code, reason = "inline assembly")]
 
-use super::has;
 use super::neon::Neon;
 use super::tiles::{self, Block, MR, Sources, Sums, Tiles, pack, sums};
 use crate::Isa;
 use crate::kernels::panels::{self, WeightBlock};
-use crate::kernels::simd::{LANES, table};
+use crate::kernels::simd::{LANES, has, table};
 use crate::kernels::{Kernels, LayerWeights};
 
 /// Values of depth that one instruction multiplies, in every lane.
@@ -151,7 +150,7 @@ impl Tiles<KR> for Dotprod {
     }
 
     #[inline(always)]
-    fn multiply(
+    unsafe fn multiply(
         self,
         bias: &[i32; LANES],
         weights: &[WeightBlock<KR>],
@@ -160,8 +159,8 @@ impl Tiles<KR> for Dotprod {
     ) -> Sums {
         macro_rules! rows {
             ($($row:tt)*) => {
-                // SAFETY: a `Dotprod` is at hand, which exists only where the CPU has the dot product; `conv` has seen
-                // that the patches are as deep as the weights, and `patches` is a multiple of 16 deep.
+                // SAFETY: a `Dotprod` is at hand, which exists only where the CPU has the dot product;
+                // the caller has seen that the patches are as deep as the weights.
                 unsafe { tile!(bias, weights, patches, $($row)*) }
             };
         }

@@ -6,12 +6,11 @@
 
 use core::arch::aarch64::*;
 
-use super::has;
 use super::neon::Neon;
 use super::tiles::{self, Block, MR, Sources, Sums, Tiles, pack, sums};
 use crate::Isa;
 use crate::kernels::panels::{self, WeightBlock};
-use crate::kernels::simd::{LANES, table};
+use crate::kernels::simd::{LANES, has, table};
 use crate::kernels::{Kernels, LayerWeights};
 
 /// Values of depth that one instruction multiplies, of every pixel and channel.
@@ -151,7 +150,7 @@ impl Tiles<KR> for I8mm {
     }
 
     #[inline(always)]
-    fn multiply(
+    unsafe fn multiply(
         self,
         bias: &[i32; LANES],
         weights: &[WeightBlock<KR>],
@@ -160,8 +159,8 @@ impl Tiles<KR> for I8mm {
     ) -> Sums {
         macro_rules! pairs {
             ($($pair:tt)*) => {
-                // SAFETY: an `I8mm` is at hand, which exists only where the CPU has the matrix multiplication; `conv` has
-                // seen that the patches are as deep as the weights.
+                // SAFETY: an `I8mm` is at hand, which exists only where the CPU has the matrix multiplication;
+                // the caller has seen that the patches are as deep as the weights.
                 unsafe { tile!(bias, weights, patches, $($pair)*) }
             };
         }

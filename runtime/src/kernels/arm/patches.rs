@@ -4,7 +4,7 @@
 //! other without a gap. What lies behind the end of a patch, or in the room of a pixel that a tile lacks, is whatever was
 //! there: the former is multiplied by zeros, the latter is not looked at.
 
-use crate::kernels::panels::blocks;
+use crate::kernels::panels::{blocks, tiles_len};
 use crate::kernels::{ConvBlock, Patches, Shape};
 
 /// `KR` values of depth of a tile.
@@ -23,7 +23,7 @@ pub(super) fn pack_patches<const MR: usize, const KR: usize>(
     panels: &mut [i8],
 ) -> Option<()> {
     let panel_len = patches_len::<MR, KR>(shape)?;
-    let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
     let mut places = patches.grid.places();
     for (first, panel) in (0..patches.pixels).step_by(MR).zip(panels.chunks_exact_mut(panel_len)) {
         let (blocks, _) = panel.as_chunks_mut::<KR>().0.as_chunks_mut::<MR>();
@@ -105,7 +105,7 @@ pub(super) fn panels<'a, const MR: usize, const KR: usize>(
     block: &ConvBlock<'a>,
 ) -> Option<impl Iterator<Item = &'a [PatchBlock<MR, KR>]> + use<'a, MR, KR>> {
     let panel_len = patches_len::<MR, KR>(&block.shape)?;
-    let panels = block.panels.get(..block.patches.panels_len(MR, panel_len)?)?;
+    let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
     let blocks = blocks::<KR>(&block.shape);
     Some(
         panels.chunks_exact(panel_len).map(move |panel| {

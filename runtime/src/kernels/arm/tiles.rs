@@ -11,9 +11,9 @@ use core::arch::aarch64::*;
 
 use super::neon::Neon;
 use super::patches::{PatchBlock, panels, patches_len as panel_len};
-use crate::kernels::panels::{Panel, WeightBlock, blocks};
-use crate::kernels::simd::{LANES, Place, finish, finish_all};
-use crate::kernels::{ConvBlock, Patches, Places, Shape};
+use crate::kernels::panels::{Panel, WeightBlock, blocks, tiles_len};
+use crate::kernels::simd::{LANES, TargetPlaces, finish_tile};
+use crate::kernels::{ConvBlock, Patches, Shape};
 
 /// Output pixels of a tile.
 pub(super) const MR: usize = 6;
@@ -68,8 +68,12 @@ pub(super) trait Tiles<const KR: usize>: Copy {
     /// All runs of the sources can be read, `out` has room for the blocks of all of them; there is at least one.
     unsafe fn pack(self, sources: &Sources, out: *mut Block);
 
-    /// The sums of the first `height` pixels of a tile, beginning with `bias`; those of the others are anything.
-    fn multiply(
+    /// The sums of the first `height` pixels of a tile, 1 to [`MR`], beginning with `bias`; those of the others are anything.
+    ///
+    /// # Safety
+    ///
+    /// `patches` must be as deep as `weights`, rounded up to [`DEPTH`], or deeper.
+    unsafe fn multiply(
         self,
         bias: &[i32; LANES],
         weights: &[WeightBlock<KR>],
@@ -93,7 +97,7 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
     panels: &mut [i8],
 ) -> Option<()> {
     let (panel_len, depth_blocks) = (patches_len(shape)?, blocks::<DEPTH>(shape));
-    let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
     let reach = (shape.runs.checked_sub(1)? * patches.run_stride).checked_add(shape.run_len)?;
     let whole_blocks = shape.run_len.is_multiple_of(DEPTH) && shape.run_len > 0;
     let start = patches.source.as_ptr();
@@ -220,24 +224,21 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
 pub(super) fn conv<const KR: usize, T: Tiles<KR>>(t: T, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let Panel { parameters, blocks: weights } = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
     let (target, pixels) = (&block.target, block.patches.pixels);
-    if blocks::<DEPTH>(&block.shape) * DEPTH < weights.len() * KR {
-        return None;
-    }
-    let (mut outs, mut skips) = (target.grid.places(), target.skip.map(|skip| skip.grid.places()));
+    let mut places = TargetPlaces::new(target);
     for (first, patches) in (0..pixels).step_by(MR).zip(panels::<MR, DEPTH>(block)?) {
-        let (outs, skips) = (outs.group::<MR>(), skips.as_mut().map_or([0; MR], Places::group));
-        let mut places = [Place { out: 0, skip: 0 }; MR];
-        for ((place, out), skip) in places.iter_mut().zip(outs).zip(skips) {
-            *place = Place { out, skip };
+        if patches.len() * DEPTH < weights.len() * KR {
+            return None;
         }
-        if pixels - first >= MR {
-            let sums = t.multiply(&parameters.bias, weights, patches, MR);
-            finish_all::<_, false, MR>(t.neon(), sums, parameters, target, places, out)?;
+        let (left, places) = (pixels - first, places.group());
+        // The usual height apart: its sums then stay in the registers that the assembly leaves them in.
+        if left >= MR {
+            // SAFETY: the depths have been compared, and that of the patches is a multiple of `DEPTH`.
+            let sums = unsafe { t.multiply(&parameters.bias, weights, patches, MR) };
+            finish_tile::<_, false, MR>(t.neon(), sums, MR, parameters, target, places, out)?;
         } else {
-            let sums = t.multiply(&parameters.bias, weights, patches, pixels - first);
-            for (sums, place) in sums.into_iter().zip(places).take(pixels - first) {
-                finish::<_, false>(t.neon(), sums, parameters, target, place, out)?;
-            }
+            // SAFETY: as above.
+            let sums = unsafe { t.multiply(&parameters.bias, weights, patches, left) };
+            finish_tile::<_, false, MR>(t.neon(), sums, left, parameters, target, places, out)?;
         }
     }
     Some(())

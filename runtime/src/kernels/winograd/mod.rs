@@ -24,8 +24,7 @@
 //! - `t * 9^-1 mod 2^32 = 64 * y mod 2^32`, and shifting that right by 6 with its sign is `y` whenever `-2^25 <= y < 2^25`.
 //!   [`is_exact`] proves it from the weights: `|y| <= 128 * sum |w|`.
 //!
-//! Weights are transformed again in every run, block by block: that takes 2 % of the time on large maps, a third on 7x7
-//! pixels, and saves eight times the memory and its traffic.
+//! Weights are transformed again in every run, block by block: what that takes and saves is in `docs/kernels.md`.
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 pub(super) mod pack;

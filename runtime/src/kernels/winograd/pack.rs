@@ -1,13 +1,16 @@
 //! Weights as the model file has them, in panels of sixteen output channels.
 
-use super::{PARAMETERS_LEN, panel_len};
+use super::{CHANNELS, PARAMETERS_LEN, panel_len};
 use crate::kernels::LayerWeights;
 use crate::kernels::parameters::{LANES, Lanes, Parameters};
 
 /// A packed pair of input channels: nine taps, and for each the 16 output channels' weights, two and two.
 pub(in crate::kernels) type PackedPair = [[[i8; LANES]; 2]; 9];
 
-/// See [`Winograd::pack_weights`].
+// What the public interface says without knowing the panels.
+const _: () = assert!(PARAMETERS_LEN == size_of::<Parameters>() && CHANNELS == LANES);
+
+/// See [`Winograd::pack_weights`](super::Winograd::pack_weights).
 #[inline(always)]
 pub(in crate::kernels) fn pack_weights<L: Lanes>(
     _: L,

@@ -13,9 +13,9 @@
 
 use core::arch::x86_64::*;
 
-use super::has;
 use crate::Isa;
-use crate::kernels::simd::{LANES, Lanes, Parameters, Place, Simd, finish, finish_all, table};
+use crate::kernels::panels::tiles_len;
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -367,7 +367,7 @@ fn pack_patches(
     let thresholds = bytemuck::cast_slice(weights.get(..blocks(shape) * KR)?).as_chunks::<KR>().0;
     let mut places = patches.grid.places();
     let panel_len = patches_len(shape)?;
-    let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
     let tiles = (0..patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact_mut(panel_len)) {
         // Pixels behind the last one read what the first one of their tile reads.
@@ -693,37 +693,16 @@ fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
     let weights: &[WeightBlock] = bytemuck::cast_slice(weights);
     let panel_len = patches_len(shape)?;
-    let panels = block.panels.get(..block.patches.panels_len(MR, panel_len)?)?;
+    let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
+    let mut places = TargetPlaces::new(&block.target);
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
         let (patches, list) = panel.split_at_checked(weights.len() * size_of::<PatchBlock>())?;
         let [wide_count, wide @ ..] = bytemuck::try_cast_slice::<_, u32>(list).ok()? else { return None };
         let acc =
             multiply_tile(s, weights, bytemuck::cast_slice(patches), wide.get(..*wide_count as usize)?)?;
-        finish_tile(s, acc, parameters, block, first, out)?;
-    }
-    Some(())
-}
-
-/// The tile whose first pixel is `first`; at the end of the block some of its pixels are not there.
-#[inline(always)]
-fn finish_tile(
-    s: Avx2,
-    acc: [[__m256i; 2]; MR],
-    parameters: &Parameters,
-    block: &ConvBlock<'_>,
-    first: usize,
-    out: &mut [i8],
-) -> Option<()> {
-    let mut places = [Place { out: 0, skip: 0 }; MR];
-    for (pixel, place) in (first..block.patches.pixels).zip(&mut places) {
-        *place = Place::of_pixel(&block.target, pixel);
-    }
-    if first + MR <= block.patches.pixels {
-        return finish_all::<_, true, 4>(s, acc, parameters, &block.target, places, out);
-    }
-    for ((_, acc), place) in (first..block.patches.pixels).zip(acc).zip(places) {
-        finish::<_, true>(s, acc, parameters, &block.target, place, out)?;
+        let pixels = block.patches.pixels - first;
+        finish_tile::<_, true, MR>(s, acc, pixels, parameters, &block.target, places.group(), out)?;
     }
     Some(())
 }
@@ -795,7 +774,7 @@ fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8])
     let pixel_len = pixel_stride(shape) * LANES;
     let mut places = patches.grid.places().take(patches.pixels);
     let panel_len = patches_len(shape)?;
-    let panels = panels.get_mut(..patches.panels_len(MR, panel_len)?)?;
+    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
     for panel in panels.chunks_exact_mut(panel_len) {
         let panel: &mut [i16] = bytemuck::try_cast_slice_mut(panel).ok()?;
         for values in panel.chunks_exact_mut(pixel_len).take(MR) {
@@ -838,7 +817,8 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let weights: &[PixelWeights] = weights.as_chunks().0;
     let stride = pixel_stride(&block.shape);
     let panel_len = patches_len(&block.shape)?;
-    let panels = block.panels.get(..block.patches.panels_len(MR, panel_len)?)?;
+    let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
+    let mut places = TargetPlaces::new(&block.target);
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
         let pixels: &[i16] = bytemuck::try_cast_slice(panel).ok()?;
@@ -849,7 +829,8 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
         for ((((weights, a), b), c), d) in weights.iter().zip(a).zip(b).zip(c).zip(d) {
             acc = s.dot_chunk(acc, [a, b, c, d], weights);
         }
-        finish_tile(s, acc, parameters, block, first, out)?;
+        let pixels = block.patches.pixels - first;
+        finish_tile::<_, true, MR>(s, acc, pixels, parameters, &block.target, places.group(), out)?;
     }
     Some(())
 }

@@ -7,10 +7,9 @@
 
 use core::arch::x86_64::*;
 
-use super::has;
 use super::vnni::{self, KR, Vnni, WeightBlock};
 use crate::Isa;
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
 use crate::kernels::{Kernels, panels};
 
 table! {

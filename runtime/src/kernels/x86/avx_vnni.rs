@@ -7,8 +7,8 @@
 
 use core::arch::x86_64::*;
 
-use super::has;
 use crate::kernels::Kernels;
+use crate::kernels::simd::has;
 
 /// The table, if this CPU has one of the encodings.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {

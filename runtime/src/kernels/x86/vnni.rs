@@ -18,8 +18,8 @@
 
 use core::ops::Range;
 
-use crate::kernels::panels::{self, Panel};
-use crate::kernels::simd::{LANES, Place, Simd, finish};
+use crate::kernels::panels::{self, Panel, tiles_len};
+use crate::kernels::simd::{LANES, Simd, TargetPlaces, finish};
 use crate::kernels::winograd::Costs;
 use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
@@ -91,7 +91,7 @@ pub(super) fn pack_patches<S: Vnni>(
 ) -> Option<()> {
     let tiles = patches.pixels.div_ceil(S::MR);
     let panel_len = patches_len::<S>(shape)?;
-    let panels = panels.get_mut(..patches.panels_len(S::MR, panel_len)?)?;
+    let panels = panels.get_mut(..tiles_len(patches, S::MR, panel_len)?)?;
     let mut places = patches.grid.places();
     for (index, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
         let height = tile(patches.pixels, tiles, index).len();
@@ -166,10 +166,11 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
         _ => None,
     };
     let next = Target { first_channel: next_channel, ..*target };
+    let mut places = TargetPlaces::new(target);
     let pixels = block.patches.pixels;
     let tiles = pixels.div_ceil(S::MR);
     let panel_len = patches_len::<S>(&block.shape)?;
-    let panels = block.panels.get(..block.patches.panels_len(S::MR, panel_len)?)?;
+    let panels = block.panels.get(..tiles_len(&block.patches, S::MR, panel_len)?)?;
     for (index, patches) in panels.chunks_exact(panel_len).enumerate() {
         let tile = tile(pixels, tiles, index);
         let patches: &[u8] = bytemuck::cast_slice(patches);
@@ -178,8 +179,8 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
             Some(second) => multiply(s, [first.blocks, second.blocks], patches, tile.len(), &mut sums)?,
             None => multiply(s, [first.blocks], patches, tile.len(), &mut sums)?,
         }
-        for (pixel, [sums, next_sums]) in tile.zip(sums) {
-            let place = Place::of_pixel(target, pixel);
+        for [sums, next_sums] in sums.into_iter().take(tile.len()) {
+            let [place] = places.group();
             finish::<_, true>(s, sums, first.parameters, target, place, out)?;
             if let Some(second) = second {
                 finish::<_, true>(s, next_sums, second.parameters, &next, place, out)?;

@@ -6,7 +6,7 @@ use super::{Constants, Neon, patches};
 use crate::kernels::ConvBlock;
 use crate::kernels::arm::patches::PatchBlock;
 use crate::kernels::panels::{Panel, WeightBlock};
-use crate::kernels::parameters::{LANES, Place};
+use crate::kernels::parameters::{LANES, TargetPlaces};
 
 /// Output pixels of a tile.
 pub(super) const MR: usize = 2;
@@ -19,11 +19,11 @@ pub(super) fn conv(neon: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<
     let weights = Panel::<KR>::new(block, target.first_channel / LANES)?;
     let constants = Constants::new(target);
     let pixels = block.patches.pixels;
+    let mut places = TargetPlaces::new(target);
     let mut sums = [[0; LANES]; MR];
     for (first, patches) in (0..pixels).step_by(MR).zip(patches::panels::<MR, KR>(block)?) {
         neon.multiply(weights.blocks, patches, &mut sums);
-        for (pixel, sums) in (first..pixels).zip(&sums) {
-            let place = Place::of_pixel(target, pixel);
+        for (sums, place) in sums.iter().zip(places.group::<MR>()).take(pixels - first) {
             neon.finish(sums, weights.parameters, &constants, target, place, out)?;
         }
     }

@@ -182,21 +182,15 @@ unsafe extern "C" fn transform_taps(taps: &PackedPair, point_bytes: usize, out: 
     /// `G' g`.
     macro_rules! weight_1d {
         () => {
-            "vadd.i16 q3, q0, q2
-             vshl.s16 q8, q2, #2
-             vadd.i16 q13, q1, q1
-             vadd.i16 q14, q0, q0
-             vshl.s16 q15, q0, #2
-             vshl.s16 q9, q2, #3
-             vadd.i16 q10, q3, q1
-             vsub.i16 q11, q3, q1
-             vadd.i16 q12, q8, q0
-             vadd.i16 q9, q9, q8
-             vadd.i16 q0, q14, q15
-             vshl.s16 q1, q10, #2
-             vshl.s16 q2, q11, #2
-             vadd.i16 q3, q12, q13
-             vsub.i16 q8, q12, q13"
+            "vadd.i16 q10, q0, q2
+             vshl.s16 q11, q2, #2
+             vadd.i16 q12, q1, q1
+             vmov q9, q2
+             vadd.i16 q11, q11, q0
+             vsub.i16 q2, q10, q1
+             vadd.i16 q1, q10, q1
+             vadd.i16 q3, q11, q12
+             vsub.i16 q8, q11, q12"
         };
     }
     naked_asm!(
@@ -472,16 +466,21 @@ unsafe extern "C" fn transform_products(
              vsub.i32 q11, q1, q2
              vadd.i32 q12, q3, q8
              vsub.i32 q13, q3, q8
-             vsub.i32 q0, q0, q10
-             vadd.i32 q9, q9, q9
-             vshl.s32 q2, q12, #2
-             vadd.i32 q1, q13, q13
-             vshl.s32 q3, q13, #3
-             vsub.i32 q9, q9, q11
+             vsub.i32 q1, q0, q10
+             vadd.i32 q0, q0, q0
+             vadd.i32 q8, q9, q9
+             vsub.i32 q2, q12, q10
+             vshl.s32 q1, q1, #2
+             vshl.s32 q11, q11, #2
              vadd.i32 q0, q0, q12
+             vadd.i32 q8, q8, q9
+             vshl.s32 q2, q2, #2
+             vadd.i32 q0, q0, q1
+             vadd.i32 q3, q13, q8
+             vadd.i32 q1, q13, q13
+             vshl.s32 q3, q3, #3
              vsub.i32 q1, q1, q11
-             vsub.i32 q2, q2, q10
-             vadd.i32 q3, q3, q9"
+             vsub.i32 q3, q3, q11"
         };
     }
     naked_asm!(
