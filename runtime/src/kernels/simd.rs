@@ -53,7 +53,7 @@ macro_rules! table {
             patches_len: $patches_len:expr, pack_patches: $pack_patches:expr,
             conv: $conv:expr,
         },
-        $(winograd: { costs: $costs:expr, tiles: $tiles:expr },)?
+        $(winograd: { costs: $costs:expr, transform_weights: $transform_weights:expr, multiply: $multiply:expr },)?
     ) => {
         static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
             isa: $isa,
@@ -90,9 +90,9 @@ macro_rules! table {
                 use $crate::kernels::winograd::{Finish, InputChunk, Multiply, Product, WeightPair, pack, steps};
 
                 entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack::pack_weights);
-                entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
-                entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, steps::transform_weights);
-                entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, steps::multiply::<_, { $tiles }>);
+                entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, first: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
+                entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, $transform_weights);
+                entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, $multiply);
                 entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
             )?
         }

@@ -15,21 +15,16 @@ pub(in crate::kernels) fn transform_input<S: Simd>(
     s: S,
     rows: &[i8],
     row_len: usize,
-    chunks: usize,
+    first: usize,
     out: &mut [InputChunk],
 ) -> Option<()> {
-    let mut row_starts = rows.chunks_exact(row_len);
-    let rows: [&[i8]; INPUT_TILE] = core::array::from_fn(|_| row_starts.next().unwrap_or_default());
-    for (tile, out) in out.chunks_exact_mut(chunks).enumerate() {
-        let first = tile * TILE * chunks * LANES;
-        let len = INPUT_TILE * chunks * LANES;
-        let mut tile: [&[[i8; LANES]]; INPUT_TILE] = [&[]; INPUT_TILE];
-        for (tile, row) in tile.iter_mut().zip(rows) {
-            *tile = row.get(first..)?.get(..len)?.as_chunks().0;
-        }
-        for (chunk, out) in out.iter_mut().enumerate() {
-            transform_chunk(s, &tile, chunks, chunk, out)?;
-        }
+    let chunks = out.len();
+    let mut tile: [&[[i8; LANES]]; INPUT_TILE] = [&[]; INPUT_TILE];
+    for (tile, row) in tile.iter_mut().zip(rows.chunks_exact(row_len)) {
+        *tile = row.get(first..)?.get(..INPUT_TILE * chunks * LANES)?.as_chunks().0;
+    }
+    for (chunk, out) in out.iter_mut().enumerate() {
+        transform_chunk(s, &tile, chunks, chunk, out)?;
     }
     Some(())
 }
@@ -147,13 +142,20 @@ pub(in crate::kernels) fn multiply<S: Simd, const WIDE: usize>(
     for point in 0..POINTS {
         let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
         let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
+        let tiles = job.tiles_at(point);
+        if tiles.is_empty() {
+            continue;
+        }
+        // Whole groups: the tiles beside them are there too.
+        let first = tiles.start / GROUP * GROUP;
+        let products = products.get_mut(first..tiles.end.next_multiple_of(GROUP).min(job.tiles))?;
         let (wide, rest) = products.as_chunks_mut::<WIDE>();
-        let wide_tiles = wide.len() * WIDE;
+        let first_of_rest = first + wide.len() * WIDE;
         for (group, products) in wide.iter_mut().enumerate() {
-            multiply_group(s, job, point, group * WIDE, weights, products);
+            multiply_group(s, job, point, first + group * WIDE, weights, products);
         }
         for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-            multiply_group(s, job, point, wide_tiles + group * GROUP, weights, products);
+            multiply_group(s, job, point, first_of_rest + group * GROUP, weights, products);
         }
     }
     Some(())

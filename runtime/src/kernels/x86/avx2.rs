@@ -16,7 +16,7 @@ use core::arch::x86_64::*;
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
-use crate::kernels::winograd::{Costs, GROUP, WeightPair};
+use crate::kernels::winograd::{Costs, GROUP, WeightPair, steps};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
 /// Output pixels of a tile.
@@ -39,7 +39,7 @@ table! {
         patches_len: patches_len, pack_patches: super::pack_patches,
         conv: super::conv,
     },
-    winograd: { costs: COSTS, tiles: GROUP },
+    winograd: { costs: COSTS, transform_weights: steps::transform_weights, multiply: steps::multiply::<_, GROUP> },
 }
 
 /// In 1/64 of a cycle, from timed layers: a direct output takes a quarter of a cycle, a tile's products with 16-bit

@@ -10,6 +10,7 @@ use core::arch::x86_64::*;
 use super::vnni::{self, KR, Vnni, WeightBlock};
 use crate::Isa;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
+use crate::kernels::winograd::steps;
 use crate::kernels::{Kernels, panels};
 
 table! {
@@ -21,7 +22,10 @@ table! {
         conv: vnni::conv,
     },
     // As many sums in flight as hide the latency of `vpdpwssd`.
-    winograd: { costs: vnni::COSTS, tiles: 8 },
+    winograd: {
+        costs: vnni::COSTS,
+        transform_weights: steps::transform_weights, multiply: steps::multiply::<_, 8>
+    },
 }
 
 /// The table, if this CPU has what it is compiled for.

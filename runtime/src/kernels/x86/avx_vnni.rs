@@ -37,7 +37,7 @@ macro_rules! encoding {
             use crate::Isa;
             use crate::kernels::panels;
             use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
-            use crate::kernels::winograd::GROUP;
+            use crate::kernels::winograd::{GROUP, steps};
             use crate::kernels::x86::avx2::Avx2;
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
 
@@ -49,7 +49,10 @@ macro_rules! encoding {
                     patches_len: vnni::patches_len::<AvxVnni>, pack_patches: vnni::pack_patches,
                     conv: vnni::conv,
                 },
-                winograd: { costs: vnni::COSTS, tiles: GROUP },
+                winograd: {
+                    costs: vnni::COSTS,
+                    transform_weights: steps::transform_weights, multiply: steps::multiply::<_, GROUP>
+                },
             }
 
             pub(super) const fn kernels() -> &'static Kernels {
