@@ -20,7 +20,7 @@ use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
-use crate::kernels::winograd::{Costs, WeightPair};
+use crate::kernels::winograd::Costs;
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
 /// Output pixels of a tile.
@@ -206,14 +206,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32 {
-        let (first, second) = halves(weights);
-        let values = neon!(vcombine_s16(vcreate_s16(bytemuck::cast::<_, u32>(pair).into()), vcreate_s16(0)));
-        let acc = self.multiply_lane::<0>(acc, self.load16(first), values);
-        self.multiply_lane::<1>(acc, self.load16(second), values)
-    }
-
-    #[inline(always)]
     fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32 {
         let [a, b] = self.widen(values);
         let multiplier = self.load32(&parameters.skip_multiplier);
@@ -253,31 +245,6 @@ impl Simd for Neon {
             vst1q_s8(out.as_mut_ptr(), bytes);
         });
         out
-    }
-}
-
-/// The weights of the first and of the second input channel.
-#[inline(always)]
-fn halves(weights: &WeightPair) -> (&[i16; LANES], &[i16; LANES]) {
-    let (halves, _) = weights.as_chunks::<LANES>();
-    (&halves[0], &halves[1])
-}
-
-impl Neon {
-    /// `acc + weights * values[LANE]`.
-    #[inline(always)]
-    fn multiply_lane<const LANE: i32>(
-        self,
-        [a, b, c, d]: [int32x4_t; 4],
-        [low, high]: [int16x8_t; 2],
-        values: int16x8_t,
-    ) -> [int32x4_t; 4] {
-        neon!([
-            vmlal_laneq_s16::<LANE>(a, vget_low_s16(low), values),
-            vmlal_high_laneq_s16::<LANE>(b, low, values),
-            vmlal_laneq_s16::<LANE>(c, vget_low_s16(high), values),
-            vmlal_high_laneq_s16::<LANE>(d, high, values),
-        ])
     }
 }
 
