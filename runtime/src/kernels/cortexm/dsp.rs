@@ -15,11 +15,14 @@
 #![allow(unsafe_code, reason = "assembly")]
 
 use core::arch::{asm, naked_asm};
+use core::mem::offset_of;
+use core::ops::Range;
 
 use crate::Isa;
-use crate::arith::requantize_high;
-use crate::kernels::{ConvBlock, Direct, Epilogue, Kernels, Packing, Patches, Shape, SkipValues, portable};
-use crate::model::Channel;
+use crate::format::records::ChannelRecord;
+use crate::kernels::{
+    ConvBlock, Direct, Grid, Kernels, Packing, Patches, Shape, SkipValues, Target, portable,
+};
 
 /// Most pixels of a tile.
 const MR: usize = 8;
@@ -70,50 +73,85 @@ fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i1
     let lanes = lanes(pixels);
     let mut places = patches.grid.places_from(first);
     for pixel in 0..pixels {
-        let place = places.next()?;
-        for run in 0..shape.runs {
-            let values = patches.source.get(place + run * patches.run_stride..)?.get(..shape.run_len)?;
-            if shape.run_len.is_multiple_of(4) {
-                let quads = panel.get_mut((run * shape.run_len * lanes + pixel * 4)..)?;
-                widen(values, quads, lanes)?;
-            } else {
-                for (index, value) in (run * shape.run_len..).zip(values) {
-                    *panel.get_mut(place_in_panel(index, shape.depth(), lanes, pixel))? = i16::from(*value);
-                }
-            }
+        let patch = patches.source.get(places.next()?..)?;
+        if shape.run_len.is_multiple_of(4) {
+            widen(shape, patch, patches.run_stride, panel.get_mut(pixel * 4..)?, 4 * lanes)?;
+        } else {
+            widen_across_runs(shape, patch, patches.run_stride, panel, pixel, lanes)?;
         }
     }
     Some(())
 }
 
-/// Where value `index` of a pixel's patch goes.
-const fn place_in_panel(index: usize, depth: usize, lanes: usize, pixel: usize) -> usize {
-    if index < depth / 4 * 4 {
-        index / 4 * 4 * lanes + pixel * 4 + [0, 2, 1, 3][index % 4]
-    } else {
-        index * lanes + pixel
+/// Widens a patch whose fours are partly in one run and partly in the next, and what is left at its end.
+fn widen_across_runs(
+    shape: &Shape,
+    patch: &[i8],
+    run_stride: usize,
+    panel: &mut [i16],
+    pixel: usize,
+    lanes: usize,
+) -> Option<()> {
+    let (mut four, mut seen) = ([0i8; 4], 0);
+    let fours = shape.depth() / 4;
+    let (in_fours, rest) = panel.split_at_mut_checked(fours * 4 * lanes)?;
+    let mut in_fours = in_fours.get_mut(pixel * 4..).unwrap_or_default().chunks_mut(4 * lanes);
+    for run in 0..shape.runs {
+        for value in patch.get(run * run_stride..)?.get(..shape.run_len)? {
+            let [_, b, c, d] = four;
+            four = [b, c, d, *value];
+            seen += 1;
+            if seen % 4 == 0 {
+                let out: &mut [i16; 4] = in_fours.next()?.first_chunk_mut()?;
+                *out = [b, d, c, *value].map(i16::from);
+            }
+        }
     }
+    let left = shape.depth() % 4;
+    for (index, value) in four.iter().skip(4 - left).enumerate() {
+        *rest.get_mut(index * lanes + pixel)? = i16::from(*value);
+    }
+    Some(())
 }
 
-/// Widens fours of values, one for every `4 * lanes` of `out`.
-#[inline(always)]
-fn widen(values: &[i8], out: &mut [i16], lanes: usize) -> Option<()> {
-    let (fours, _) = values.as_chunks::<4>();
-    for (four, out) in fours.iter().zip(out.chunks_mut(4 * lanes)) {
-        let four = u32::from_le_bytes(four.map(i8::cast_unsigned));
-        let (even, odd): (u32, u32);
-        // SAFETY: this build is for a CPU with the DSP instructions; nothing but registers is read or written.
-        unsafe {
-            asm!(
-                "sxtb16 {even}, {four}",
-                "sxtb16 {odd}, {four}, ror #8",
-                four = in(reg) four, even = out(reg) even, odd = out(reg) odd,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        let words: &mut [u32; 2] =
-            bytemuck::try_from_bytes_mut(bytemuck::cast_slice_mut(out.get_mut(..4)?)).ok()?;
-        *words = [even, odd];
+/// Widens the fours of a patch's runs into one for every `step` values of `out`.
+fn widen(shape: &Shape, patch: &[i8], run_stride: usize, out: &mut [i16], step: usize) -> Option<()> {
+    let last_run = shape.runs.checked_sub(1)?.checked_mul(run_stride)?;
+    patch.get(last_run..)?.get(..shape.run_len)?;
+    let fours = shape.depth() / 4;
+    if fours == 0 || out.len() < (fours - 1) * step + 4 || out.as_ptr().align_offset(4) != 0 {
+        return None;
+    }
+    let gap = run_stride - shape.run_len;
+    let fours_of_run = shape.run_len / 4;
+    // SAFETY: this build is for a CPU with the DSP instructions. The last run ends in the patch, so all of them do, and `out`, which is
+    // aligned to 4 bytes, has four values for the last four of them.
+    unsafe {
+        asm!(
+            "2:",
+            "mov {left}, {fours_of_run}",
+            "3:",
+            "ldr {odd}, [{patch}], #4",
+            "sxtb16 {even}, {odd}",
+            "sxtb16 {odd}, {odd}, ror #8",
+            "strd {even}, {odd}, [{out}]",
+            "add {out}, {out}, {step}",
+            "subs {left}, {left}, #1",
+            "bne 3b",
+            "add {patch}, {patch}, {gap}",
+            "subs {runs}, {runs}, #1",
+            "bne 2b",
+            patch = inout(reg) patch.as_ptr() => _,
+            out = inout(reg) out.as_mut_ptr() => _,
+            runs = inout(reg) shape.runs => _,
+            gap = in(reg) gap,
+            fours_of_run = in(reg) fours_of_run,
+            step = in(reg) step * size_of::<i16>(),
+            left = out(reg) _,
+            even = out(reg) _,
+            odd = out(reg) _,
+            options(nostack),
+        );
     }
     Some(())
 }
@@ -122,174 +160,315 @@ fn widen(values: &[i8], out: &mut [i16], lanes: usize) -> Option<()> {
 fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let ConvBlock { shape, target, .. } = block;
     let channels = target.first_channel..shape.channels.min(target.first_channel + KERNELS.direct.nr);
-    let mut places = target.grid.places();
-    let mut skip_places = target.skip.as_ref().map(|skip| skip.grid.places());
+    let on_a_line = |grid: &Grid| grid.width >= block.patches.pixels;
+    if !on_a_line(&target.grid) || !target.skip.as_ref().is_none_or(|skip| on_a_line(&skip.grid)) {
+        return conv_scattered(block, channels, out);
+    }
+    let joined = target.skip.as_ref().map_or(channels.end..channels.end, |skip| {
+        let within = |channel: usize| channel.clamp(channels.start, channels.end);
+        within(skip.channel)..within(skip.channel + skip.channel_count)
+    });
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len(shape))) {
-        let pixels = (block.patches.pixels - first).min(MR);
-        let tile = Tile {
-            places: core::array::from_fn(|pixel| if pixel < pixels { places.next().unwrap_or(0) } else { 0 }),
-            skip_places: core::array::from_fn(|pixel| match &mut skip_places {
-                Some(places) if pixel < pixels => places.next().unwrap_or(0),
-                _ => 0,
-            }),
-            pixels,
-        };
-        for channel in channels.clone() {
-            let weights = block.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
-            let parameters = Channel::read(target.channels.get(channel)?);
-            let mut sums = products(panel, weights, lanes(pixels))?;
-            if let Some(skip) = &target.skip {
-                tile.add_skip(skip, channel, &parameters, &mut sums, out)?;
-            }
-            tile.store(&target.epilogue, channel, &parameters, &sums, out)?;
-        }
+        let tile = Tile { block, panel, first, pixels: (block.patches.pixels - first).min(MR) };
+        tile.run(channels.start..joined.start, None, out)?;
+        tile.run(joined.clone(), target.skip.as_ref(), out)?;
+        tile.run(joined.end..channels.end, None, out)?;
+    }
+    Some(())
+}
+
+/// A block whose pixels are not equally far apart, which no driver makes of a layer.
+fn conv_scattered(block: &ConvBlock<'_>, channels: Range<usize>, out: &mut [i8]) -> Option<()> {
+    for first_channel in channels.step_by(portable::KERNELS.direct.nr) {
+        let target = Target { first_channel, ..block.target };
+        (portable::KERNELS.direct.conv)(&ConvBlock { target, ..*block }, out)?;
     }
     Some(())
 }
 
 /// The pixels of a tile.
-struct Tile {
-    /// Where their channels start in the output.
-    places: [usize; MR],
-    /// Where they start in the shortcut.
-    skip_places: [usize; MR],
-    /// Their number.
+struct Tile<'a> {
+    block: &'a ConvBlock<'a>,
+    panel: &'a [i8],
+    /// First pixel of the block.
+    first: usize,
     pixels: usize,
 }
 
-impl Tile {
-    /// Adds what the shortcut contributes to the sums of a channel.
-    fn add_skip(
-        &self,
-        skip: &SkipValues<'_>,
-        channel: usize,
-        parameters: &Channel,
-        sums: &mut [i32; MR],
-        out: &[i8],
-    ) -> Option<()> {
-        let own_channel = channel.wrapping_sub(skip.channel);
-        if own_channel >= skip.channel_count {
+impl Tile<'_> {
+    /// Computes some channels, which a shortcut joins or not.
+    fn run(&self, channels: Range<usize>, skip: Option<&SkipValues<'_>>, out: &mut [i8]) -> Option<()> {
+        if channels.is_empty() {
             return Some(());
         }
-        let (values, places, channel) = match skip.values {
-            Some(values) => (values, &self.skip_places, own_channel),
-            None => (out, &self.places, channel),
-        };
-        for (sum, place) in sums.iter_mut().zip(places).take(self.pixels) {
-            let value = *values.get(place + channel)?;
-            *sum += crate::arith::skip_term(value, skip.zero_point, parameters.skip_multiplier, skip.shift);
+        let ConvBlock { target, shape, weights, .. } = self.block;
+        let (depth, lanes) = (shape.depth(), lanes(self.pixels));
+        let weights = weights.get(channels.start * depth..channels.end * depth)?;
+        let records = target.channels.get(channels.clone())?;
+        if self.panel.len() < depth * lanes * size_of::<i16>() || self.panel.as_ptr().align_offset(4) != 0 {
+            return None;
         }
-        Some(())
+        let joining = match skip {
+            None => Joining { values: core::ptr::null(), step: 0, zero_point: 0, shift: 0 },
+            Some(skip) => {
+                let (values, grid, channel) = match skip.values {
+                    Some(values) => (values, &skip.grid, channels.start - skip.channel),
+                    None => (&*out, &target.grid, channels.start),
+                };
+                let values = self.last_pixel(values, grid, channel, channels.len())?;
+                Joining {
+                    values,
+                    step: grid.column,
+                    zero_point: skip.zero_point.into(),
+                    shift: skip.shift.into(),
+                }
+            }
+        };
+        let start = weights.as_ptr();
+        let last = self.last_pixel(out, &target.grid, channels.start, channels.len())?;
+        let job = Job {
+            panel: self.panel.as_ptr(),
+            sixteens: start.wrapping_add(depth / 16 * 16),
+            fours: start.wrapping_add(depth / 4 * 4),
+            end: start.wrapping_add(depth),
+            depth,
+            records: records.as_ptr_range(),
+            // Derived from the exclusive borrow; the shortcut's pointer, if it is in the same memory, reads what is not written yet.
+            out: out
+                .as_mut_ptr()
+                .wrapping_offset(last.addr().wrapping_sub(out.as_ptr().addr()).cast_signed()),
+            step: target.grid.column,
+            skip: joining.values,
+            skip_step: joining.step,
+            unused_pixels: lanes - self.pixels,
+            skip_entry: 0,
+            zero_point: target.epilogue.zero_point.into(),
+            skip_shift: joining.shift,
+            skip_offset: -joining.zero_point,
+            skip_rounding: crate::arith::skip_rounding(joining.shift.to_le_bytes()[0]),
+            weights: start,
+        };
+        // SAFETY: this build is for a CPU with the DSP instructions. The panel is aligned to 4 bytes and has `lanes` values of 16 bits
+        // for every weight of a channel; `weights` has that many weights for each of the records; and `last_pixel` has seen that in
+        // `out` and in the shortcut's values these channels of all pixels exist.
+        unsafe { if lanes == MR { multiply_8(&raw const job) } else { multiply_4(&raw const job) } };
+        self.clamp(channels, out)
     }
 
-    /// Requantizes, clamps and stores the sums of a channel.
-    fn store(
-        &self,
-        epilogue: &Epilogue,
-        channel: usize,
-        parameters: &Channel,
-        sums: &[i32; MR],
-        out: &mut [i8],
-    ) -> Option<()> {
+    /// Where a channel of the tile's last pixel is; `None` when it, any other pixel or one of the `count` channels is not in `values`.
+    fn last_pixel(&self, values: &[i8], grid: &Grid, channel: usize, count: usize) -> Option<*const i8> {
+        let last = grid.start + (self.first + self.pixels - 1) * grid.column + channel;
+        values.get(last..)?.get(..count).map(<[i8]>::as_ptr)
+    }
+
+    /// The assembly clamps to what a byte holds, which is all that most layers ask for.
+    fn clamp(&self, channels: Range<usize>, out: &mut [i8]) -> Option<()> {
+        let ConvBlock { target: Target { grid, epilogue, .. }, .. } = self.block;
         let [low, high] = epilogue.clamp;
-        for (sum, place) in sums.iter().zip(&self.places).take(self.pixels) {
-            let acc = parameters.bias + sum;
-            *out.get_mut(place + channel)? =
-                requantize_high(acc, parameters.multiplier, epilogue.zero_point, low, high);
+        if epilogue.clamp != [i8::MIN, i8::MAX] {
+            for pixel in self.first..self.first + self.pixels {
+                let place = grid.start + pixel * grid.column + channels.start;
+                out.get_mut(place..)?.get_mut(..channels.len())?.iter_mut().for_each(|value| {
+                    *value = (*value).max(low).min(high);
+                });
+            }
         }
         Some(())
     }
 }
 
-/// What the assembly is told, in the order in which it reads it.
+/// A shortcut, as the assembly wants it.
+struct Joining {
+    /// Of the tile's last pixel; null when none joins.
+    values: *const i8,
+    step: usize,
+    zero_point: i32,
+    shift: u32,
+}
+
+/// What the assembly is told: its stack frame, word by word. It goes through pixels from the last one to the first.
 #[repr(C)]
 struct Job {
     panel: *const i8,
-    weights: *const i8,
-    /// Where the weights end that are read 16 at a time.
+    /// Where the first channel's weights end that are read 16 at a time.
     sixteens: *const i8,
     /// Where those end that are read 4 at a time.
     fours: *const i8,
     end: *const i8,
-    sums: *mut i32,
+    depth: usize,
+    records: Range<*const [u8; ChannelRecord::LEN]>,
+    /// The first channel of the last pixel.
+    out: *mut i8,
+    /// Distance of pixels.
+    step: usize,
+    skip: *const i8,
+    skip_step: usize,
+    /// Pixels that the loop has and the tile has not; then where the code is that begins with the last pixel.
+    unused_pixels: usize,
+    /// The same for the code of the shortcut.
+    skip_entry: usize,
+    zero_point: i32,
+    skip_shift: u32,
+    /// Minus the shortcut's zero point.
+    skip_offset: i32,
+    skip_rounding: i32,
+    weights: *const i8,
 }
 
-/// The sums of a tile of `lanes` pixels and one channel; `None` when the panel is too short.
-#[inline(always)]
-fn products(panel: &[i8], weights: &[i8], lanes: usize) -> Option<[i32; MR]> {
-    let mut sums = [0; MR];
-    let depth = weights.len();
-    if panel.len() < depth * lanes * size_of::<i16>() || panel.as_ptr().align_offset(4) != 0 {
-        return None;
-    }
-    let start = weights.as_ptr();
-    let job = Job {
-        panel: panel.as_ptr(),
-        weights: start,
-        sixteens: start.wrapping_add(depth / 16 * 16),
-        fours: start.wrapping_add(depth / 4 * 4),
-        end: start.wrapping_add(depth),
-        sums: sums.as_mut_ptr(),
-    };
-    // SAFETY: this build is for a CPU with the DSP instructions; the panel is aligned to 4 bytes and has `lanes` values of 16 bits
-    // for every weight, and `lanes` sums are written, of which there are as many or more.
-    unsafe { if lanes == MR { multiply_8(&raw const job) } else { multiply_4(&raw const job) } };
-    Some(sums)
-}
-
-/// A function that computes the sums of one channel for the tile's pixels. Registers: r4 and on sums, r0 panel, r1 weights, r2 and r3
-/// weights of 16 bits, r12 and lr values of a pixel; the ends of the loops and the place of the sums are on the stack, since no
-/// register is left.
+/// A function that computes some channels of a tile. While it multiplies, the sums are in r4 and on, the panel is at r0, the weights are
+/// at r1, r2 and r3 hold weights of 16 bits, r12 and lr values of a pixel. No register is left, so all else is in the stack frame,
+/// which begins as a [`Job`].
 macro_rules! multiply {
-    ($name:ident, [$($sum:literal),+], [$([$low:literal, $high:literal]),+]) => {
+    ($name:ident, [$first:literal, $($other:literal),+], [$($last:literal),+], [$([$low:literal, $high:literal]),+]) => {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: *const Job) {
             naked_asm!(
                 "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
-                "sub sp, #16",
-                "ldm r0!, {{r1, r2, r3, r4, r5, r6}}",
-                "strd r3, r4, [sp]",
-                "strd r5, r6, [sp, #8]",
-                "mov r0, r1",
-                "mov r1, r2",
-                $(concat!("mov ", $sum, ", #0"),)+
-                "ldr r2, [sp]",
-                "b 3f",
-                "2:",
-                multiply!(@four $($sum),+),
-                multiply!(@four $($sum),+),
-                multiply!(@four $($sum),+),
-                multiply!(@four $($sum),+),
-                "ldr r2, [sp]",
-                "3:",
+                "sub sp, #{frame}",
+                "mov r9, sp",
+                "ldm r0!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
+                "stm r9!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
+                "ldm r0!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
+                "stm r9!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
+                "ldm r0, {{r1, r2}}",
+                "stm r9, {{r1, r2}}",
+                // Where the code for the last pixel is: bit 0 says that it is Thumb code.
+                "ldr r2, [sp, #{entry}]",
+                "mov r12, #24",
+                "adr.w r3, 80f",
+                "mla r3, r2, r12, r3",
+                "orr r3, r3, #1",
+                "str r3, [sp, #{entry}]",
+                "mov r12, #20",
+                "adr.w r3, 70f",
+                "mla r3, r2, r12, r3",
+                "orr r3, r3, #1",
+                "str r3, [sp, #{skip_entry}]",
+                // A channel. Its sums begin with the bias.
+                "20:",
+                "ldr r1, [sp, #{weights}]",
+                "ldr r0, [sp, #{panel}]",
+                "ldr r2, [sp, #{record}]",
+                concat!("ldr ", $first, ", [r2, #{bias}]"),
+                $(concat!("mov ", $other, ", ", $first),)+
+                "ldr r2, [sp, #{sixteens}]",
+                "b 40f",
+                "30:",
+                multiply!(@four $first $(, $other)+),
+                multiply!(@four $first $(, $other)+),
+                multiply!(@four $first $(, $other)+),
+                multiply!(@four $first $(, $other)+),
+                "ldr r2, [sp, #{sixteens}]",
+                "40:",
                 "cmp r1, r2",
-                "bne 2b",
-                "ldr r2, [sp, #4]",
-                "b 5f",
-                "4:",
-                multiply!(@four $($sum),+),
-                "ldr r2, [sp, #4]",
-                "5:",
+                "bne 30b",
+                "ldr r2, [sp, #{fours}]",
+                "b 51f",
+                "50:",
+                multiply!(@four $first $(, $other)+),
+                "ldr r2, [sp, #{fours}]",
+                "51:",
                 "cmp r1, r2",
-                "bne 4b",
-                "ldr r2, [sp, #8]",
-                "b 7f",
-                "6:",
+                "bne 50b",
+                "ldr r2, [sp, #{end}]",
+                "b 61f",
+                "60:",
                 "ldrsb r2, [r1], #1",
                 $(
                     "ldr r12, [r0], #4",
                     concat!("smlabb ", $low, ", r12, r2, ", $low),
                     concat!("smlatb ", $high, ", r12, r2, ", $high),
                 )+
-                "ldr r2, [sp, #8]",
-                "7:",
+                "ldr r2, [sp, #{end}]",
+                "61:",
                 "cmp r1, r2",
-                "bne 6b",
-                "ldr r2, [sp, #12]",
-                multiply!(@store $($sum),+),
-                "add sp, #16",
+                "bne 60b",
+                // The next channel's weights.
+                "str r1, [sp, #{weights}]",
+                "ldr r0, [sp, #{depth}]",
+                "add r1, r1, r0",
+                "ldrd r2, r3, [sp, #{sixteens}]",
+                "add r2, r2, r0",
+                "add r3, r3, r0",
+                "strd r2, r3, [sp, #{sixteens}]",
+                "str r1, [sp, #{end}]",
+                // The shortcut: `(q * K + (rounding - zero point * K)) >> shift`.
+                "ldr r0, [sp, #{skip}]",
+                "cmp r0, #0",
+                "beq.w 75f",
+                "add r2, r0, #1",
+                "str r2, [sp, #{skip}]",
+                "ldr r3, [sp, #{record}]",
+                "ldr r2, [r3, #{factor}]",
+                "ldr r12, [sp, #{skip_offset}]",
+                "ldr lr, [sp, #{skip_rounding}]",
+                "mla r3, r12, r2, lr",
+                "ldr r12, [sp, #{skip_shift}]",
+                "ldr r1, [sp, #{skip_step}]",
+                "ldr pc, [sp, #{skip_entry}]",
+                "70:",
+                $(
+                    "ldrsb.w lr, [r0]",
+                    "sub.w r0, r0, r1",
+                    "mla lr, lr, r2, r3",
+                    "asr.w lr, lr, r12",
+                    concat!("add.w ", $last, ", ", $last, ", lr"),
+                )+
+                "75:",
+                // Requantize, the high half of the product first and one rounding shift then, which is the same (docs/arithmetic.md); `smmla` adds the rounding constant to the high half of the product.
+                "ldr r12, [sp, #{record}]",
+                "ldr r2, [r12, #{mantissa}]",
+                "ldrb r3, [r12, #{shift}]",
+                "add r12, r12, #{record_len}",
+                "str r12, [sp, #{record}]",
+                "sub r12, r3, #1",
+                "sub r3, r3, #2",
+                "mov r0, #1",
+                "lsl r3, r0, r3",
+                "ldr r0, [sp, #{out}]",
+                "add lr, r0, #1",
+                "str lr, [sp, #{out}]",
+                "ldr r1, [sp, #{step}]",
+                "ldr lr, [sp, #{zero_point}]",
+                "ldr pc, [sp, #{entry}]",
+                "80:",
+                $(
+                    concat!("smmla ", $last, ", ", $last, ", r2, r3"),
+                    concat!("asr.w ", $last, ", ", $last, ", r12"),
+                    concat!("add.w ", $last, ", ", $last, ", lr"),
+                    concat!("ssat ", $last, ", #8, ", $last),
+                    concat!("strb.w ", $last, ", [r0]"),
+                    "sub.w r0, r0, r1",
+                )+
+                "ldrd r2, r3, [sp, #{record}]",
+                "cmp r2, r3",
+                "bne.w 20b",
+                "add sp, #{frame}",
                 "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
+                frame = const size_of::<Job>(),
+                panel = const offset_of!(Job, panel),
+                sixteens = const offset_of!(Job, sixteens),
+                fours = const offset_of!(Job, fours),
+                end = const offset_of!(Job, end),
+                depth = const offset_of!(Job, depth),
+                record = const offset_of!(Job, records),
+                out = const offset_of!(Job, out),
+                step = const offset_of!(Job, step),
+                skip = const offset_of!(Job, skip),
+                skip_step = const offset_of!(Job, skip_step),
+                entry = const offset_of!(Job, unused_pixels),
+                skip_entry = const offset_of!(Job, skip_entry),
+                zero_point = const offset_of!(Job, zero_point),
+                skip_shift = const offset_of!(Job, skip_shift),
+                skip_offset = const offset_of!(Job, skip_offset),
+                skip_rounding = const offset_of!(Job, skip_rounding),
+                weights = const offset_of!(Job, weights),
+                bias = const ChannelRecord::BIAS,
+                mantissa = const ChannelRecord::MANTISSA,
+                factor = const ChannelRecord::SKIP_MULTIPLIER,
+                shift = const ChannelRecord::SHIFT,
+                record_len = const ChannelRecord::LEN,
             )
         }
     };
@@ -306,14 +485,12 @@ macro_rules! multiply {
             )+
         )
     };
-    (@store $first:literal $(, $sum:literal)+) => {
-        concat!("stm r2, {{", $first, $(", ", $sum,)+ "}}")
-    };
 }
 
 multiply!(
     multiply_8,
     ["r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11"],
+    ["r11", "r10", "r9", "r8", "r7", "r6", "r5", "r4"],
     [["r4", "r5"], ["r6", "r7"], ["r8", "r9"], ["r10", "r11"]]
 );
-multiply!(multiply_4, ["r4", "r5", "r6", "r7"], [["r4", "r5"], ["r6", "r7"]]);
+multiply!(multiply_4, ["r4", "r5", "r6", "r7"], ["r7", "r6", "r5", "r4"], [["r4", "r5"], ["r6", "r7"]]);
