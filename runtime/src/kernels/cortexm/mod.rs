@@ -3,3 +3,7 @@
 
 #[cfg(feature = "cortexm-dsp")]
 pub(super) mod dsp;
+#[cfg(any(feature = "cortexm-v7", feature = "cortexm-dsp"))]
+mod tiles;
+#[cfg(feature = "cortexm-v7")]
+pub(super) mod v7;
