@@ -20,6 +20,8 @@ pub enum Isa {
     NeonDotprod,
     /// AArch64 with the int8 matrix multiplication of ARMv8.6.
     NeonI8mm,
+    /// Cortex-M with Helium, the vector extension MVE: M55, M85. Chosen by the crate's feature `cortexm-mve`.
+    CortexmMve,
 }
 
 impl Isa {
@@ -32,6 +34,7 @@ impl Isa {
         Self::Neon,
         Self::NeonDotprod,
         Self::NeonI8mm,
+        Self::CortexmMve,
     ];
 
     /// The name that command lines and reports use.
@@ -45,6 +48,7 @@ impl Isa {
             Self::Neon => "neon",
             Self::NeonDotprod => "neon-dotprod",
             Self::NeonI8mm => "neon-i8mm",
+            Self::CortexmMve => "cortexm-mve",
         }
     }
 

@@ -22,6 +22,8 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
+#[cfg(all(feature = "cortexm-mve", target_arch = "arm", target_os = "none"))]
+mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
@@ -337,6 +339,8 @@ impl Kernels {
             Isa::NeonI8mm => arm::neon_i8mm::kernels(),
             #[cfg(all(target_arch = "arm", target_os = "linux"))]
             Isa::Neon => arm::neon_armv7::kernels(),
+            #[cfg(all(feature = "cortexm-mve", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmMve => Some(&cortexm::mve::KERNELS),
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }
