@@ -163,11 +163,12 @@ struct Tile<'a> {
     add: usize,
 }
 
-/// Defines a function that multiplies a tile: `$sum` are the registers of the pixels' sums, `$pixel` those of their slices.
+/// Defines a function that multiplies a tile: `$sum` are the registers of the pixels' sums, which `$load` loads, `$pixel` those of
+/// their slices.
 ///
 /// Of the general registers, the odd ones hold what stays and the even ones, which `vmladava` can write, the sums.
 macro_rules! multiply {
-    ($name:ident: $sum0:literal $pixel0:literal $(, $sum:literal $pixel:literal)*) => {
+    ($name:ident, $load:literal: $sum0:literal $pixel0:literal $(, $sum:literal $pixel:literal)*) => {
         /// The sums of a tile.
         ///
         /// # Safety
@@ -222,7 +223,7 @@ macro_rules! multiply {
                 "5:",
                 "vldrb.u8 q7, [r3]",
                 "add r3, r5",
-                concat!("ldm r1, {{", $sum0 $(, ", ", $sum)*, "}}"),
+                $load,
                 concat!("vmladava.s8 ", $sum0, ", ", $pixel0, ", q7"),
                 $(concat!("vmladava.s8 ", $sum, ", ", $pixel, ", q7"),)*
                 concat!("stm r1!, {{", $sum0 $(, ", ", $sum)*, "}}"),
@@ -295,13 +296,13 @@ macro_rules! multiply {
     };
 }
 
-multiply!(multiply_1: "r0" "q0");
-multiply!(multiply_2: "r0" "q0", "r2" "q1");
-multiply!(multiply_3: "r0" "q0", "r2" "q1", "r4" "q2");
-multiply!(multiply_4: "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3");
-multiply!(multiply_5: "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4");
-multiply!(multiply_6: "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4", "r10" "q5");
-multiply!(multiply_7: "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4", "r10" "q5", "r12" "q6");
+multiply!(multiply_1, "ldr r0, [r1]": "r0" "q0");
+multiply!(multiply_2, "ldm r1, {{r0, r2}}": "r0" "q0", "r2" "q1");
+multiply!(multiply_3, "ldm r1, {{r0, r2, r4}}": "r0" "q0", "r2" "q1", "r4" "q2");
+multiply!(multiply_4, "ldm r1, {{r0, r2, r4, r6}}": "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3");
+multiply!(multiply_5, "ldm r1, {{r0, r2, r4, r6, r8}}": "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4");
+multiply!(multiply_6, "ldm r1, {{r0, r2, r4, r6, r8, r10}}": "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4", "r10" "q5");
+multiply!(multiply_7, "ldm r1, {{r0, r2, r4, r6, r8, r10, r12}}": "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4", "r10" "q5", "r12" "q6");
 
 /// From the sums of a tile to outputs: the channels before those that the shortcut joins, these, and those behind.
 fn finish(
@@ -321,7 +322,13 @@ fn finish(
             finish_groups(target, part == (start..end), whole.clone(), pixels.clone(), sums, out)?;
         }
         if whole.end < part.end {
-            finish_rest(target, whole.end..part.end, pixels.clone(), sums.get(whole.len() * pixels.len()..)?, out)?;
+            finish_rest(
+                target,
+                whole.end..part.end,
+                pixels.clone(),
+                sums.get(whole.len() * pixels.len()..)?,
+                out,
+            )?;
         }
     }
     Some(())
@@ -339,7 +346,9 @@ fn finish_rest(
         Target { channels: target.channels.get(..channels.end)?, first_channel: channels.start, ..*target };
     for (index, pixel) in pixels.clone().enumerate() {
         let mut acc = [0; portable::NR];
-        for (acc, sum) in acc.iter_mut().zip(sums.iter().skip(index).step_by(pixels.len())).take(channels.len()) {
+        for (acc, sum) in
+            acc.iter_mut().zip(sums.iter().skip(index).step_by(pixels.len())).take(channels.len())
+        {
             *acc = *sum;
         }
         portable::store(&target, pixel, &acc, out)?;
@@ -359,7 +368,8 @@ fn finish_groups(
     let reach = |grid: &Grid| (pixels.len() - 1) * grid.column + channels.len();
     let records = target.channels.get(channels.clone())?;
     let [low, high] = target.epilogue.clamp;
-    let out = out.get_mut(target.grid.place(pixels.start) + channels.start..)?.get_mut(..reach(&target.grid))?;
+    let out =
+        out.get_mut(target.grid.place(pixels.start) + channels.start..)?.get_mut(..reach(&target.grid))?;
     let mut groups = Groups {
         sums: sums.get(..channels.len() * pixels.len())?.as_ptr(),
         channel_bytes: pixels.len() * size_of::<i32>(),
