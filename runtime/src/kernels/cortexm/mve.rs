@@ -14,12 +14,12 @@
 #![allow(unsafe_code, reason = "assembly")]
 
 use core::arch::naked_asm;
-use core::mem::offset_of;
+use core::mem::{MaybeUninit, offset_of};
 use core::ops::Range;
 
 use crate::Isa;
 use crate::format::records::ChannelRecord;
-use crate::kernels::{ConvBlock, Direct, Grid, Kernels, Target, portable};
+use crate::kernels::{ConvBlock, Direct, Epilogue, Grid, Kernels, Patches, SkipValues, Target, portable};
 
 /// Most pixels of a tile.
 const MR: usize = 7;
@@ -54,13 +54,14 @@ fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     if block.shape.depth() < SLICE {
         return conv_shallow(block, out);
     }
-    let mut tiles = Tiles::new(block)?;
-    let mut sums = [0; NR * MR];
+    let mut products = Products::new(block)?;
+    let mut outputs = Outputs::new(&block.target, products.channels.clone(), block.patches.pixels, out)?;
     let mut first = 0;
     while first < block.patches.pixels {
-        let pixels = tile_pixels(block, first);
-        tiles.multiply(first, pixels, &mut sums)?;
-        finish(&block.target, tiles.channels.clone(), first..first + pixels, &sums, out)?;
+        let pixels = outputs.row_rest(first).min(block.patches.pixels - first).min(MR);
+        let mut sums = Sums::uninit();
+        products.multiply(first, pixels, &mut sums);
+        outputs.finish(first, pixels, &sums, out)?;
         first += pixels;
     }
     Some(())
@@ -75,55 +76,67 @@ fn conv_shallow(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     Some(())
 }
 
-/// Pixels of the tile that starts with pixel `first`. All of them are in one row of the output and of the shortcut, so that
-/// they are equally far apart.
-fn tile_pixels(block: &ConvBlock<'_>, first: usize) -> usize {
-    let left_in_row = |grid: &Grid| grid.width - first % grid.width;
-    let pixels = MR.min(block.patches.pixels - first).min(left_in_row(&block.target.grid));
-    block.target.skip.map_or(pixels, |skip| pixels.min(left_in_row(&skip.grid)))
+/// The sums of a tile: `[channel][pixel]`, without gaps.
+type Sums = MaybeUninit<[i32; NR * MR]>;
+
+/// The largest place of one of the grid's first `pixels` pixels.
+fn last_place(grid: &Grid, pixels: usize) -> Option<usize> {
+    let last = grid.place(pixels.checked_sub(1)?);
+    let end_of_rows = pixels / grid.width * grid.width;
+    Some(end_of_rows.checked_sub(1).map_or(last, |pixel| last.max(grid.place(pixel))))
 }
 
-/// The sums of tiles.
-struct Tiles<'a> {
-    block: &'a ConvBlock<'a>,
+/// The products of a block.
+struct Products<'a> {
+    patches: Patches<'a>,
     /// Output channels.
     channels: Range<usize>,
-    /// Their weights.
-    weights: &'a [i8],
-    /// Values from the first to the last one that a pixel reads.
-    reach: usize,
+    /// What is the same for all tiles is there already.
+    tile: Tile,
 }
 
-impl<'a> Tiles<'a> {
-    fn new(block: &'a ConvBlock<'a>) -> Option<Self> {
-        let (shape, first) = (block.shape, block.target.first_channel);
+impl<'a> Products<'a> {
+    /// `None` when a slice is too short for the block.
+    fn new(block: &ConvBlock<'a>) -> Option<Self> {
+        let ConvBlock { shape, patches, .. } = *block;
+        let depth = shape.depth();
+        let first = block.target.first_channel;
         let channels = first..shape.channels.min(first + NR);
-        let weights = block.weights.get(first * shape.depth()..channels.end * shape.depth())?;
-        let reach = shape.runs.checked_sub(1)?.checked_mul(block.patches.run_stride)?;
-        Some(Self { block, channels, weights, reach: reach.checked_add(shape.run_len)? })
-    }
-
-    /// `sums[channel * pixels + pixel]`, for the `pixels` pixels from `first` on.
-    fn multiply(&mut self, first: usize, pixels: usize, sums: &mut [i32; NR * MR]) -> Option<()> {
-        let (shape, patches) = (self.block.shape, &self.block.patches);
-        let mut runs = [core::ptr::null(); MR];
-        for (index, run) in runs.iter_mut().enumerate() {
-            let place = patches.grid.place(first + index.min(pixels - 1));
-            *run = patches.source.get(place..)?.get(..self.reach)?.as_ptr();
-        }
-        let mut tile = Tile {
-            runs,
-            slices: runs,
-            weights: self.weights.as_ptr(),
-            last_slice: self.weights.get(shape.depth() - SLICE..)?.as_ptr(),
-            depth: shape.depth(),
-            channels: self.channels.len(),
+        let weights = block.weights.get(first * depth..channels.end * depth)?;
+        let last_run = shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?;
+        patches
+            .source
+            .get(last_place(&patches.grid, patches.pixels)?..)?
+            .get(last_run..)?
+            .get(..shape.run_len)?;
+        let tile = Tile {
+            runs: [patches.source.as_ptr(); MR],
+            slices: [patches.source.as_ptr(); MR],
+            weights: weights.as_ptr(),
+            last_slice: weights.get(depth.checked_sub(SLICE)?..)?.as_ptr(),
+            depth,
+            channels: channels.len(),
             run_stride: patches.run_stride,
             run_len: shape.run_len,
-            runs_left: shape.runs,
-            sums,
+            run_count: shape.runs,
+            sums: core::ptr::null_mut(),
             add: 0,
         };
+        Some(Self { patches, channels, tile })
+    }
+
+    /// The sums of the `pixels` pixels from `first` on, which the block must have.
+    #[inline]
+    fn multiply(&mut self, first: usize, pixels: usize, sums: &mut Sums) {
+        let Patches { source, grid, .. } = &self.patches;
+        let (place, last) = (grid.place(first), pixels - 1);
+        let one_row = grid.width == usize::MAX || first % grid.width + pixels <= grid.width;
+        for (index, run) in self.tile.runs.iter_mut().enumerate() {
+            let index = index.min(last);
+            let place = if one_row { place + index * grid.column } else { grid.place(first + index) };
+            *run = source.as_ptr().wrapping_add(place);
+        }
+        self.tile.sums = sums.as_mut_ptr().cast();
         let multiply = match pixels {
             1 => multiply_1,
             2 => multiply_2,
@@ -133,17 +146,16 @@ impl<'a> Tiles<'a> {
             6 => multiply_6,
             _ => multiply_7,
         };
-        // SAFETY: this build is for a CPU with MVE. From the start of each pixel's first run on there are `reach` values, hence all of its
-        // runs. There are the weights of `channels` channels, `depth` values each, which are at least `SLICE`; and as `channels <= NR`,
-        // there is room for the sums.
-        unsafe { multiply(&mut tile) };
-        Some(())
+        // SAFETY: this build is for a CPU with MVE. `new` has seen that all runs of all pixels are in the source, and the weights of
+        // `channels` channels, `depth` values each, which are at least `SLICE`. There are `NR` channels and `MR` pixels at most, so there is
+        // room for the sums.
+        unsafe { multiply(&mut self.tile) };
     }
 }
 
 /// What the `multiply_*` functions work on.
 #[repr(C)]
-struct Tile<'a> {
+struct Tile {
     /// Where the next run of every pixel starts; the last pixel's again for those that are missing.
     runs: [*const i8; MR],
     /// Where the next slices are.
@@ -157,8 +169,8 @@ struct Tile<'a> {
     channels: usize,
     run_stride: usize,
     run_len: usize,
-    runs_left: usize,
-    sums: &'a mut [i32; NR * MR],
+    run_count: usize,
+    sums: *mut i32,
     /// 0 as long as there are no sums.
     add: usize,
 }
@@ -176,7 +188,7 @@ macro_rules! multiply {
         /// The CPU must have MVE; there must be what the fields of the tile say, and at least one run, of one value, one channel,
         /// and [`SLICE`] values of depth.
         #[unsafe(naked)]
-        unsafe extern "C" fn $name(tile: &mut Tile<'_>) {
+        unsafe extern "C" fn $name(tile: &mut Tile) {
             naked_asm!(
                 ".cpu cortex-m55",
                 "push {{r4-r11, lr}}",
@@ -184,6 +196,10 @@ macro_rules! multiply {
                 "mov r11, r0",
                 "ldr r5, [r11, {depth}]",
                 "ldr r7, [r11, {weights}]",
+                "ldr r1, [r11, {run_count}]",
+                "mov r2, #0",
+                "str r2, [r11, {add}]",
+                "push {{r1, r2}}",
                 // A run.
                 "1:",
                 "ldr r9, [r11, {run_stride}]",
@@ -245,10 +261,11 @@ macro_rules! multiply {
                 "subs r9, {slice}",
                 "bgt 2b",
                 "add r7, r9",
-                "ldr r0, [r11, {runs_left}]",
+                "ldr r0, [sp]",
                 "subs r0, #1",
-                "str r0, [r11, {runs_left}]",
+                "str r0, [sp]",
                 "bne 1b",
+                "pop {{r1, r2}}",
                 "vpop {{d8-d15}}",
                 "pop {{r4-r11, pc}}",
                 // The rest of a run: r9 values. Lanes before and behind them become 0.
@@ -281,16 +298,16 @@ macro_rules! multiply {
                 "vldrbt.u8 q6, [r12]",
                 "b 4b",
                 slice = const SLICE,
-                slices = const offset_of!(Tile<'_>, slices),
-                weights = const offset_of!(Tile<'_>, weights),
-                last_slice = const offset_of!(Tile<'_>, last_slice),
-                depth = const offset_of!(Tile<'_>, depth),
-                channels = const offset_of!(Tile<'_>, channels),
-                run_stride = const offset_of!(Tile<'_>, run_stride),
-                run_len = const offset_of!(Tile<'_>, run_len),
-                runs_left = const offset_of!(Tile<'_>, runs_left),
-                sums = const offset_of!(Tile<'_>, sums),
-                add = const offset_of!(Tile<'_>, add),
+                slices = const offset_of!(Tile, slices),
+                weights = const offset_of!(Tile, weights),
+                last_slice = const offset_of!(Tile, last_slice),
+                depth = const offset_of!(Tile, depth),
+                channels = const offset_of!(Tile, channels),
+                run_stride = const offset_of!(Tile, run_stride),
+                run_len = const offset_of!(Tile, run_len),
+                run_count = const offset_of!(Tile, run_count),
+                sums = const offset_of!(Tile, sums),
+                add = const offset_of!(Tile, add),
             )
         }
     };
@@ -304,105 +321,131 @@ multiply!(multiply_5, "ldm r1, {{r0, r2, r4, r6, r8}}": "r0" "q0", "r2" "q1", "r
 multiply!(multiply_6, "ldm r1, {{r0, r2, r4, r6, r8, r10}}": "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4", "r10" "q5");
 multiply!(multiply_7, "ldm r1, {{r0, r2, r4, r6, r8, r10, r12}}": "r0" "q0", "r2" "q1", "r4" "q2", "r6" "q3", "r8" "q4", "r10" "q5", "r12" "q6");
 
-/// From the sums of a tile to outputs: the channels before those that the shortcut joins, these, and those behind.
-fn finish(
-    target: &Target<'_>,
-    channels: Range<usize>,
-    pixels: Range<usize>,
-    sums: &[i32; NR * MR],
-    out: &mut [i8],
-) -> Option<()> {
-    let joined = target.skip.map_or(0..0, |skip| skip.channel..skip.channel + skip.channel_count);
-    let start = joined.start.clamp(channels.start, channels.end);
-    let end = joined.end.clamp(start, channels.end);
-    for part in [channels.start..start, start..end, end..channels.end] {
-        let sums = sums.get((part.start - channels.start) * pixels.len()..)?;
-        let whole = part.start..part.end - part.len() % GROUP;
-        if !whole.is_empty() {
-            finish_groups(target, part == (start..end), whole.clone(), pixels.clone(), sums, out)?;
-        }
-        if whole.end < part.end {
-            finish_rest(
-                target,
-                whole.end..part.end,
-                pixels.clone(),
-                sums.get(whole.len() * pixels.len()..)?,
-                out,
-            )?;
-        }
-    }
-    Some(())
+/// The way from sums to outputs.
+struct Outputs<'a> {
+    target: &'a Target<'a>,
+    /// The channels before those that the shortcut joins, these, and those behind.
+    parts: [Part; 3],
 }
 
-/// Channels that fill no group.
+/// Channels that the shortcut joins, all or none.
+struct Part {
+    channels: Range<usize>,
+    /// Those of them that fill groups; what is the same for all tiles is there already.
+    groups: Groups,
+    joins: bool,
+}
+
+impl<'a> Outputs<'a> {
+    /// For channels and pixels that the block has. `None` when a slice is too short for them.
+    fn new(target: &'a Target<'a>, channels: Range<usize>, pixels: usize, out: &[i8]) -> Option<Self> {
+        out.get(last_place(&target.grid, pixels)?..)?.get(..channels.end)?;
+        target.channels.get(..channels.end)?;
+        let joined = target.skip.map_or(0..0, |skip| skip.channel..skip.channel + skip.channel_count);
+        let start = joined.start.clamp(channels.start, channels.end);
+        let end = joined.end.clamp(start, channels.end);
+        if let Some(SkipValues { values: Some(values), grid, channel, .. }) = target.skip
+            && start < end
+        {
+            values.get(last_place(&grid, pixels)?..)?.get(..end - channel)?;
+        }
+        let parts = [(channels.start..start, false), (start..end, true), (end..channels.end, false)];
+        Some(Self { target, parts: parts.map(|(channels, joins)| Part::new(target, channels, joins)) })
+    }
+
+    /// Pixels from `first` on that are equally far apart, in the output and in the shortcut.
+    #[inline]
+    fn row_rest(&self, first: usize) -> usize {
+        let rest = |grid: &Grid| {
+            if grid.width == usize::MAX { usize::MAX } else { grid.width - first % grid.width }
+        };
+        let pixels = rest(&self.target.grid);
+        self.target.skip.as_ref().map_or(pixels, |skip| pixels.min(rest(&skip.grid)))
+    }
+
+    /// Requantizes and stores a tile.
+    #[inline]
+    fn finish(&mut self, first: usize, pixels: usize, sums: &Sums, out: &mut [i8]) -> Option<()> {
+        let target = self.target;
+        let place = target.grid.place(first);
+        let mut sums: *const i32 = sums.as_ptr().cast();
+        for part in &mut self.parts {
+            if part.channels.is_empty() {
+                continue;
+            }
+            let groups = &mut part.groups;
+            if groups.count > 0 {
+                (groups.sums, groups.pixels) = (sums, pixels);
+                groups.out = out.as_mut_ptr().wrapping_add(place + part.channels.start);
+                if let (Some(skip), true) = (&target.skip, part.joins) {
+                    groups.skip = match skip.values {
+                        Some(values) => values
+                            .as_ptr()
+                            .wrapping_add(skip.grid.place(first) + part.channels.start - skip.channel),
+                        None => groups.out.cast_const(),
+                    };
+                    // SAFETY: as below; `new` has also seen that each pixel has these channels of the shortcut.
+                    unsafe { requantize_skip(groups) };
+                } else {
+                    // SAFETY: this build is for a CPU with MVE; `Products::multiply` has written the sums, and `new` has seen
+                    // that there are records of all channels, and room for them in all pixels.
+                    unsafe { requantize(groups) };
+                }
+            }
+            let whole = groups.count * GROUP;
+            if whole < part.channels.len() {
+                let channels = part.channels.start + whole..part.channels.end;
+                finish_rest(target, channels, first..first + pixels, sums.wrapping_add(whole * pixels), out)?;
+            }
+            sums = sums.wrapping_add(part.channels.len() * pixels);
+        }
+        Some(())
+    }
+}
+
+impl Part {
+    fn new(target: &Target<'_>, channels: Range<usize>, joins: bool) -> Self {
+        let Epilogue { zero_point, clamp: [low, high] } = target.epilogue;
+        let (skip_step, zero_shift) = target.skip.map_or((0, (0, 0)), |skip| {
+            let step = if skip.values.is_some() { skip.grid.column } else { target.grid.column };
+            (step, (skip.zero_point, skip.shift))
+        });
+        let groups = Groups {
+            sums: core::ptr::null(),
+            pixels: 0,
+            records: target.channels.as_ptr().wrapping_add(channels.start),
+            count: channels.len() / GROUP,
+            out: core::ptr::null_mut(),
+            out_step: target.grid.column,
+            zero_point: zero_point.into(),
+            low: low.into(),
+            high: [high.into(); GROUP],
+            skip: core::ptr::null(),
+            skip_step,
+            skip_zero_point: zero_shift.0.into(),
+            skip_shift: zero_shift.1.into(),
+        };
+        Self { channels, groups, joins }
+    }
+}
+
+/// Channels that fill no group; `sums` are theirs.
 fn finish_rest(
     target: &Target<'_>,
     channels: Range<usize>,
     pixels: Range<usize>,
-    sums: &[i32],
+    sums: *const i32,
     out: &mut [i8],
 ) -> Option<()> {
     let target =
         Target { channels: target.channels.get(..channels.end)?, first_channel: channels.start, ..*target };
     for (index, pixel) in pixels.clone().enumerate() {
         let mut acc = [0; portable::NR];
-        for (acc, sum) in
-            acc.iter_mut().zip(sums.iter().skip(index).step_by(pixels.len())).take(channels.len())
-        {
-            *acc = *sum;
+        for (channel, acc) in acc.iter_mut().enumerate().take(channels.len()) {
+            // SAFETY: `Products::multiply` has written the sums of all channels and pixels of the tile.
+            *acc = unsafe { *sums.add(channel * pixels.len() + index) };
         }
         portable::store(&target, pixel, &acc, out)?;
-    }
-    Some(())
-}
-
-/// Whole groups of channels, all of which the shortcut joins, or none.
-fn finish_groups(
-    target: &Target<'_>,
-    joins: bool,
-    channels: Range<usize>,
-    pixels: Range<usize>,
-    sums: &[i32],
-    out: &mut [i8],
-) -> Option<()> {
-    let reach = |grid: &Grid| (pixels.len() - 1) * grid.column + channels.len();
-    let records = target.channels.get(channels.clone())?;
-    let [low, high] = target.epilogue.clamp;
-    let out =
-        out.get_mut(target.grid.place(pixels.start) + channels.start..)?.get_mut(..reach(&target.grid))?;
-    let mut groups = Groups {
-        sums: sums.get(..channels.len() * pixels.len())?.as_ptr(),
-        channel_bytes: pixels.len() * size_of::<i32>(),
-        records: records.as_ptr(),
-        groups: channels.len() / GROUP,
-        pixels: pixels.len(),
-        out: out.as_mut_ptr(),
-        out_step: target.grid.column,
-        zero_point: target.epilogue.zero_point.into(),
-        low: low.into(),
-        high: [high.into(); GROUP],
-        skip: core::ptr::null(),
-        skip_step: 0,
-        skip_zero_point: 0,
-        skip_shift: 0,
-    };
-    match &target.skip {
-        Some(skip) if joins => {
-            (groups.skip, groups.skip_step) = match skip.values {
-                Some(values) => {
-                    let start = skip.grid.place(pixels.start) + channels.start - skip.channel;
-                    (values.get(start..)?.get(..reach(&skip.grid))?.as_ptr(), skip.grid.column)
-                }
-                None => (groups.out.cast_const(), groups.out_step),
-            };
-            groups.skip_zero_point = skip.zero_point.into();
-            groups.skip_shift = skip.shift.into();
-            // SAFETY: as below; and each pixel has so many channels of the shortcut, at their places in it.
-            unsafe { requantize_skip(&groups) };
-        }
-        // SAFETY: this build is for a CPU with MVE; there are sums, records, and room in the output for so many
-        // channels of so many pixels, at least one each.
-        _ => unsafe { requantize(&groups) },
     }
     Some(())
 }
@@ -412,11 +455,10 @@ fn finish_groups(
 struct Groups {
     /// `[channel][pixel]`.
     sums: *const i32,
-    /// Bytes of a channel's sums.
-    channel_bytes: usize,
-    records: *const [u8; ChannelRecord::LEN],
-    groups: usize,
     pixels: usize,
+    records: *const [u8; ChannelRecord::LEN],
+    /// Number of groups.
+    count: usize,
     /// The first pixel's.
     out: *mut i8,
     /// Distance between pixels.
@@ -453,7 +495,8 @@ macro_rules! requantize {
                 "vstrw.32 q6, [sp]",
                 // Addresses of the first pixel's sums, less 4: they are increased before they are used.
                 "ldr r1, [r0, {sums}]",
-                "ldr r8, [r0, {channel_bytes}]",
+                "ldr r10, [r0, {pixels}]",
+                "lsl r8, r10, #2",
                 "mov r2, #0",
                 "vidup.u32 q0, r2, #1",
                 "vmul.i32 q0, q0, r8",
@@ -463,8 +506,7 @@ macro_rules! requantize {
                 "ldr r1, [r0, {low}]",
                 "vdup.32 q5, r1",
                 "ldr r2, [r0, {records}]",
-                "ldr r3, [r0, {groups}]",
-                "ldr r10, [r0, {pixels}]",
+                "ldr r3, [r0, {count}]",
                 "ldr r9, [r0, {out}]",
                 "ldr r6, [r0, {out_step}]",
                 "ldr r7, [r0, {zero_point}]",
@@ -528,9 +570,8 @@ macro_rules! requantize {
                 // The upper clamp, and four records.
                 stack = const (1 + GROUP) * 16,
                 sums = const offset_of!(Groups, sums),
-                channel_bytes = const offset_of!(Groups, channel_bytes),
                 records = const offset_of!(Groups, records),
-                groups = const offset_of!(Groups, groups),
+                count = const offset_of!(Groups, count),
                 pixels = const offset_of!(Groups, pixels),
                 out = const offset_of!(Groups, out),
                 out_step = const offset_of!(Groups, out_step),
