@@ -433,6 +433,10 @@ fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {
     (kernels.sum_into)(&mut sums[..len], &a);
     let expected = a.iter().map(|&a| 1_000_000 + i32::from(a)).chain([1_000_000; 16]);
     assert!(sums.iter().copied().eq(expected), "{name}/sum_into, seed {seed}");
+    found[..len].fill(0);
+    (kernels.copy_into)(&mut found[..len], &a);
+    let expected = a.iter().copied().chain([GUARD; 16]);
+    assert!(found.iter().copied().eq(expected), "{name}/copy_into, seed {seed}");
 }
 
 fn check_all(kernels: &Kernels, name: &str) {

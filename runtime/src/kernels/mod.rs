@@ -52,6 +52,8 @@ pub struct Kernels {
     pub max_into: fn(out: &mut [i8], input: &[i8]),
     /// `sums[c] += input[c]`.
     pub sum_into: fn(sums: &mut [i32], input: &[i8]),
+    /// `out[i] = input[i]`, of as many values as both have: rows of activations.
+    pub copy_into: fn(out: &mut [i8], input: &[i8]),
 }
 
 /// The microkernel of direct convolution and the layouts that it reads.

@@ -21,6 +21,7 @@ pub static KERNELS: Kernels = Kernels {
     dot,
     max_into,
     sum_into,
+    copy_into,
 };
 
 /// Accumulators first, then the epilogue, tile by tile.
@@ -112,5 +113,13 @@ pub(super) fn max_into(out: &mut [i8], input: &[i8]) {
 pub(super) fn sum_into(sums: &mut [i32], input: &[i8]) {
     for (sum, &value) in sums.iter_mut().zip(input) {
         *sum += i32::from(value);
+    }
+}
+
+#[inline(always)]
+pub(super) fn copy_into(out: &mut [i8], input: &[i8]) {
+    let len = out.len().min(input.len());
+    if let (Some(out), Some(input)) = (out.get_mut(..len), input.get(..len)) {
+        out.copy_from_slice(input);
     }
 }

@@ -106,7 +106,7 @@ impl<'a> Block<'a> {
         } else {
             let input_rows = (rows.len() - 1) * down + plan.shape.runs;
             let padded = padded.get_mut(..input_rows * plan.row_len)?;
-            rows::copy_padded(run.conv, &run.layer.input, run.input, first_row, plan.row_len, padded)?;
+            rows::copy_padded(run, first_row, plan.row_len, padded)?;
             &*padded
         };
         let width = plan.width;

@@ -153,7 +153,7 @@ impl Block<'_> {
                 break;
             }
             let (run, row_len) = (self.run, self.plan.row_len);
-            rows::copy_padded(run.conv, &run.layer.input, run.input, first, row_len, scratch.rows)?;
+            rows::copy_padded(run, first, row_len, scratch.rows)?;
             (self.winograd.transform_input)(scratch.rows, row_len, chunks, out)?;
         }
         Some(())

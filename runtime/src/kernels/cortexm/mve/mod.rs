@@ -52,6 +52,10 @@ pub(in crate::kernels) static KERNELS: Kernels = Kernels {
         // SAFETY: this build is for a CPU with MVE; both have so many values.
         unsafe { sum_into(sums.as_mut_ptr(), input.as_ptr(), sums.len().min(input.len())) }
     },
+    copy_into: |out, input| {
+        // SAFETY: this build is for a CPU with MVE; both have so many values.
+        unsafe { copy_into(out.as_mut_ptr(), input.as_ptr(), out.len().min(input.len())) }
+    },
 };
 
 /// See [`Direct::conv`].
@@ -191,6 +195,26 @@ unsafe extern "C" fn sum_into(sums: *mut i32, input: *const i8, len: usize) {
         "vldrb.s32 q1, [r1], #4",
         "vadd.i32 q0, q0, q1",
         "vstrw.32 q0, [r0], #16",
+        "letp lr, 1b",
+        "2:",
+        "pop {{r4, pc}}",
+    )
+}
+
+/// `out = input`.
+///
+/// # Safety
+///
+/// The CPU must have MVE; both must have `len` values.
+#[unsafe(naked)]
+unsafe extern "C" fn copy_into(out: *mut i8, input: *const i8, len: usize) {
+    naked_asm!(
+        ".cpu cortex-m55",
+        "push {{r4, lr}}",
+        "wlstp.8 lr, r2, 2f",
+        "1:",
+        "vldrb.u8 q0, [r1], #16",
+        "vstrb.8 q0, [r0], #16",
         "letp lr, 1b",
         "2:",
         "pop {{r4, pc}}",
