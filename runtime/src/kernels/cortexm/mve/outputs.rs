@@ -16,15 +16,9 @@ const GROUP: usize = 4;
 pub(super) struct Outputs<'a> {
     target: &'a Target<'a>,
     /// The channels before those that the shortcut joins, these, and those behind.
-    parts: [Part; 3],
-}
-
-/// Channels that the shortcut joins, all or none.
-struct Part {
-    channels: Range<usize>,
-    /// Those of them that fill groups; what is the same for all tiles is there already.
+    parts: [Range<usize>; 3],
+    /// What is the same for all tiles is there already.
     groups: Groups,
-    joins: bool,
 }
 
 impl<'a> Outputs<'a> {
@@ -37,16 +31,35 @@ impl<'a> Outputs<'a> {
     ) -> Option<Self> {
         out.get(last_place(&target.grid, pixels)?..)?.get(..channels.end)?;
         target.channels.get(..channels.end)?;
-        let joined = target.skip.map_or(0..0, |skip| skip.channel..skip.channel + skip.channel_count);
-        let start = joined.start.clamp(channels.start, channels.end);
-        let end = joined.end.clamp(start, channels.end);
-        if let Some(SkipValues { values: Some(values), grid, channel, .. }) = target.skip
-            && start < end
-        {
-            values.get(last_place(&grid, pixels)?..)?.get(..end - channel)?;
+        let Epilogue { zero_point, clamp: [low, high] } = target.epilogue;
+        let mut groups = Groups {
+            sums: core::ptr::null(),
+            pixels: 0,
+            records: core::ptr::null(),
+            count: 0,
+            out: core::ptr::null_mut(),
+            out_step: target.grid.column,
+            zero_point: zero_point.into(),
+            low: low.into(),
+            high: high.into(),
+            skip: core::ptr::null(),
+            skip_step: target.grid.column,
+            skip_zero_point: 0,
+            skip_shift: 0,
+        };
+        let mut joined = channels.end..channels.end;
+        if let Some(skip) = &target.skip {
+            joined.start = skip.channel.clamp(channels.start, channels.end);
+            joined.end = (skip.channel + skip.channel_count).clamp(joined.start, channels.end);
+            groups.skip_zero_point = skip.zero_point.into();
+            groups.skip_shift = skip.shift.into();
+            if let (Some(values), false) = (skip.values, joined.is_empty()) {
+                values.get(last_place(&skip.grid, pixels)?..)?.get(..joined.end - skip.channel)?;
+                groups.skip_step = skip.grid.column;
+            }
         }
-        let parts = [(channels.start..start, false), (start..end, true), (end..channels.end, false)];
-        Some(Self { target, parts: parts.map(|(channels, joins)| Part::new(target, channels, joins)) })
+        let parts = [channels.start..joined.start, joined.clone(), joined.end..channels.end];
+        Some(Self { target, parts, groups })
     }
 
     /// Pixels from `first` on that are equally far apart, in the output and in the shortcut.
@@ -59,66 +72,33 @@ impl<'a> Outputs<'a> {
     /// Requantizes and stores a tile.
     #[inline]
     pub(super) fn finish(&mut self, first: usize, pixels: usize, sums: &Sums, out: &mut [i8]) -> Option<()> {
-        let target = self.target;
+        let Self { target, parts, groups } = self;
         let place = target.grid.place(first);
-        let mut sums: *const i32 = sums.as_ptr().cast();
-        for part in &mut self.parts {
-            if part.channels.is_empty() {
-                continue;
-            }
-            let groups = &mut part.groups;
+        groups.sums = sums.as_ptr().cast();
+        groups.pixels = pixels;
+        for (index, part) in parts.iter().enumerate().filter(|(_, part)| !part.is_empty()) {
+            groups.count = part.len() / GROUP;
             if groups.count > 0 {
-                (groups.sums, groups.pixels) = (sums, pixels);
-                groups.out = out.as_mut_ptr().wrapping_add(place + part.channels.start);
-                if let (Some(skip), true) = (&target.skip, part.joins) {
-                    groups.skip = match skip.values {
-                        Some(values) => values
-                            .as_ptr()
-                            .wrapping_add(skip.grid.place(first) + part.channels.start - skip.channel),
-                        None => groups.out.cast_const(),
-                    };
-                    // SAFETY: as below; `new` has also seen that each pixel has these channels of the shortcut.
-                    unsafe { requantize_skip(groups) };
-                } else {
-                    // SAFETY: this build is for a CPU with MVE; `Tiles::multiply` has written the sums, and `new` has seen
-                    // that there are records of all channels, and room for them in all pixels.
-                    unsafe { requantize(groups) };
+                groups.records = target.channels.as_ptr().wrapping_add(part.start);
+                groups.out = out.as_mut_ptr().wrapping_add(place + part.start);
+                groups.skip = groups.out.cast_const();
+                if let Some(SkipValues { values: Some(values), grid, channel, .. }) = &target.skip {
+                    groups.skip =
+                        values.as_ptr().wrapping_add(grid.place(first) + part.start).wrapping_sub(*channel);
                 }
+                let requantize = if index == 1 { requantize_skip } else { requantize };
+                // SAFETY: this build is for a CPU with MVE; `Tiles::multiply` has written the sums, and `new` has seen that there are
+                // records of all channels, room for them in all pixels, and those of part 1 in the shortcut.
+                unsafe { requantize(groups) };
             }
             let whole = groups.count * GROUP;
-            if whole < part.channels.len() {
-                let channels = part.channels.start + whole..part.channels.end;
-                finish_rest(target, channels, first..first + pixels, sums.wrapping_add(whole * pixels), out)?;
+            if whole < part.len() {
+                let sums = groups.sums.wrapping_add(whole * pixels);
+                finish_rest(target, part.start + whole..part.end, first..first + pixels, sums, out)?;
             }
-            sums = sums.wrapping_add(part.channels.len() * pixels);
+            groups.sums = groups.sums.wrapping_add(part.len() * pixels);
         }
         Some(())
-    }
-}
-
-impl Part {
-    fn new(target: &Target<'_>, channels: Range<usize>, joins: bool) -> Self {
-        let Epilogue { zero_point, clamp: [low, high] } = target.epilogue;
-        let (skip_step, zero_shift) = target.skip.map_or((0, (0, 0)), |skip| {
-            let step = if skip.values.is_some() { skip.grid.column } else { target.grid.column };
-            (step, (skip.zero_point, skip.shift))
-        });
-        let groups = Groups {
-            sums: core::ptr::null(),
-            pixels: 0,
-            records: target.channels.as_ptr().wrapping_add(channels.start),
-            count: channels.len() / GROUP,
-            out: core::ptr::null_mut(),
-            out_step: target.grid.column,
-            zero_point: zero_point.into(),
-            low: low.into(),
-            high: [high.into(); GROUP],
-            skip: core::ptr::null(),
-            skip_step,
-            skip_zero_point: zero_shift.0.into(),
-            skip_shift: zero_shift.1.into(),
-        };
-        Self { channels, groups, joins }
     }
 }
 
@@ -158,7 +138,7 @@ struct Groups {
     out_step: usize,
     zero_point: i32,
     low: i32,
-    high: [i32; GROUP],
+    high: i32,
     skip: *const i8,
     skip_step: usize,
     skip_zero_point: i32,
@@ -183,8 +163,8 @@ macro_rules! requantize {
                 "push {{r4-r11, lr}}",
                 "vpush {{d8-d15}}",
                 "sub sp, {stack}",
-                "add r1, r0, {high}",
-                "vldrw.u32 q6, [r1]",
+                "ldr r1, [r0, {high}]",
+                "vdup.32 q6, r1",
                 "vstrw.32 q6, [sp]",
                 // Addresses of the first pixel's sums, less 4: they are increased before they are used.
                 "ldr r1, [r0, {sums}]",
