@@ -103,6 +103,7 @@ impl<'a> Outputs<'a> {
 }
 
 /// Channels that fill no group; `sums` are theirs.
+#[inline(never)]
 fn finish_rest(
     target: &Target<'_>,
     channels: Range<usize>,
