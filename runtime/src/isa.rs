@@ -20,6 +20,8 @@ pub enum Isa {
     NeonDotprod,
     /// AArch64 with the int8 matrix multiplication of ARMv8.6.
     NeonI8mm,
+    /// Cortex-M with the DSP instructions: M4, M7, M33 and their kin. Chosen by the crate's feature `cortexm-dsp`.
+    CortexmDsp,
     /// Cortex-M with Helium, the vector extension MVE: M55, M85. Chosen by the crate's feature `cortexm-mve`.
     CortexmMve,
 }
@@ -34,6 +36,7 @@ impl Isa {
         Self::Neon,
         Self::NeonDotprod,
         Self::NeonI8mm,
+        Self::CortexmDsp,
         Self::CortexmMve,
     ];
 
@@ -48,6 +51,7 @@ impl Isa {
             Self::Neon => "neon",
             Self::NeonDotprod => "neon-dotprod",
             Self::NeonI8mm => "neon-i8mm",
+            Self::CortexmDsp => "cortexm-dsp",
             Self::CortexmMve => "cortexm-mve",
         }
     }
