@@ -11,7 +11,7 @@ use crate::run::{Callbacks, Phase};
 use crate::status::Status;
 
 /// Words of a handle; `RESI8_HANDLE_WORDS` in C.
-pub const HANDLE_WORDS: usize = 128;
+pub const HANDLE_WORDS: usize = 80;
 
 /// The caller's memory; `resi8_handle` in C. A [`State`] lies in it, and zeros behind that.
 #[derive(Debug)]
