@@ -1,0 +1,6 @@
+/* The network. */
+    .section .rodata
+    .global model
+    .balign 64
+model:
+    .incbin MODEL
