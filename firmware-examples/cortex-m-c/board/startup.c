@@ -106,7 +106,8 @@ static void fault(void) {
     board_fail("fault");
 }
 
-__attribute__((section(".vectors"), used)) static void (*const vectors[])(void) = {
-    (void (*)(void))stack_end, reset, fault, fault, fault, fault, fault, fault,
-    0, 0, 0, fault, fault, 0, fault, fault,
-};
+/* What the processor reads at reset: the stack, then the exception handlers. */
+__attribute__((section(".vectors"), used)) static const struct {
+    const uint32_t *stack;
+    void (*handlers[15])(void);
+} vectors = {stack_end, {reset, fault, fault, fault, fault, fault, 0, 0, 0, 0, fault, fault, 0, fault, fault}};
