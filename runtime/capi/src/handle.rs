@@ -37,7 +37,8 @@ pub(crate) struct Body {
     pub(crate) taken: [Span; 3],
 }
 
-const _: () = assert!(size_of::<State>() <= size_of::<Handle>() && align_of::<State>() <= align_of::<Handle>());
+const _: () =
+    assert!(size_of::<State>() <= size_of::<Handle>() && align_of::<State>() <= align_of::<Handle>());
 
 /// Bytes of a handle.
 #[unsafe(no_mangle)]

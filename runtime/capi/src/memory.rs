@@ -27,9 +27,8 @@ impl Span {
 
     /// That it shares no byte with any of these.
     pub(crate) fn apart_from(self, others: &[Self]) -> Result<(), Status> {
-        let apart = |other: &Self| {
-            self.start + self.len <= other.start || other.start + other.len <= self.start
-        };
+        let apart =
+            |other: &Self| self.start + self.len <= other.start || other.start + other.len <= self.start;
         if others.iter().all(apart) { Ok(()) } else { Err(Status::Overlap) }
     }
 }

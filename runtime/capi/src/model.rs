@@ -130,7 +130,11 @@ pub unsafe extern "C" fn resi8_model_check(model: *const c_void, model_len: usiz
 /// # Safety
 /// The model can be read and does not change during the call; `size` can be written.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn resi8_arena_size(model: *const c_void, model_len: usize, size: *mut usize) -> Status {
+pub unsafe extern "C" fn resi8_arena_size(
+    model: *const c_void,
+    model_len: usize,
+    size: *mut usize,
+) -> Status {
     let arena_size = || {
         let taken = [Span::new(model.cast::<u8>(), model_len, ALIGN)?];
         // SAFETY: promised by the caller.
@@ -220,7 +224,11 @@ pub unsafe extern "C" fn resi8_describe(handle: *mut Handle, info: *mut Info) ->
 /// # Safety
 /// As for [`Open::new`] and [`Out::new`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn resi8_layer_info(handle: *mut Handle, index: usize, layer: *mut LayerInfo) -> Status {
+pub unsafe extern "C" fn resi8_layer_info(
+    handle: *mut Handle,
+    index: usize,
+    layer: *mut LayerInfo,
+) -> Status {
     let layer_info = || {
         // SAFETY: promised by the caller.
         let open = unsafe { Open::new(handle) }?;
