@@ -304,7 +304,7 @@ impl<'m, 'b> Session<'m, 'b> {
         plan: &ConvPlan,
         weights: &[i8],
     ) -> Option<()> {
-        let scratch = self.plan.scratch(plan.scratch_len(self.plan.threads())?);
+        let scratch = self.plan.scratch(layer.index, plan.scratch_len(self.plan.threads())?)?;
         let (input, output) = (layer.input.range(), layer.output.range());
         let skip = conv.skip.map(|skip| skip.tensor.range());
         let separate_skip = skip.clone().filter(|skip| *skip != output && *skip != input);

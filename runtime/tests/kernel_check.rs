@@ -33,6 +33,7 @@ static PACKED: Kernels = Kernels {
         mr: 3,
         nr: 5,
         block_bytes: 500,
+        block_columns: 4,
         packing: Some(Packing {
             weights_len: |shape| Some((shape.channels * shape.depth()).next_multiple_of(64)),
             pack_weights: |source, packed| {

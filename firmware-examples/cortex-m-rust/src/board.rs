@@ -10,7 +10,7 @@ use core::arch::asm;
 use core::panic::PanicInfo;
 
 use cortex_m::peripheral::SYST;
-use cortex_m_semihosting::{debug, hio, nr, syscall};
+use cortex_m_semihosting::{debug, hio, syscall};
 
 /// Prints on the terminal that runs QEMU, without the formatting of `core::fmt`, which would be larger than the runtime.
 pub struct Host(Option<hio::HostStream>);

@@ -16,7 +16,7 @@ const NR: usize = 4;
 /// The table of [`Isa::Portable`].
 pub static KERNELS: Kernels = Kernels {
     isa: Isa::Portable,
-    direct: Direct { mr: MR, nr: NR, block_bytes: 0, packing: None, conv },
+    direct: Direct { mr: MR, nr: NR, block_bytes: 0, block_columns: usize::MAX, packing: None, conv },
     winograd: None,
     dot,
     max_into,

@@ -61,6 +61,7 @@ macro_rules! table {
                 mr: $mr,
                 nr: $nr,
                 block_bytes: $block_bytes,
+                block_columns: usize::MAX,
                 packing: Some($crate::kernels::Packing {
                     weights_len: $weights_len,
                     pack_weights: compiled::pack_weights,
