@@ -19,12 +19,23 @@ capi_header() {
     c++ -std=c++17 "${strict[@]}" -I$capi/include -fsyntax-only -x c++ "$target/capi/header.c"
 }
 
-# Everything that a caller can do wrong, with memory that faults behind every buffer and with AddressSanitizer.
+# capi_misuse LIBRARY: everything that a caller can do wrong, with memory that faults behind every buffer, and with
+# AddressSanitizer in the caller.
 capi_misuse() {
-    local flags=(-std=c11 "${strict[@]}" -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all)
-    cc "${flags[@]}" -I$capi/include $capi/tests/host.c $capi/tests/misuse.c "$target/capi/prefix/lib/libresi8.a" \
-        -lpthread -ldl -lm -o "$target/capi/misuse"
+    local library=$1 flags=(-std=c11 "${strict[@]}" -g -O1 "-fsanitize=address,undefined" -fno-sanitize-recover=all)
+    cc "${flags[@]}" -I$capi/include $capi/tests/host.c $capi/tests/misuse.c "$library" -lpthread -ldl -lm \
+        -o "$target/capi/misuse"
     "$target/capi/misuse" "$target/capi/tiny.r8"
+}
+
+# The same with the library itself instrumented, with overflow checks and debug assertions. The option is unstable, so it is
+# for this test only; the sanitizer's own library is that of the C compiler.
+capi_misuse_instrumented() {
+    local triple out=$target/capi/instrumented
+    triple=$(rustc --print host-tuple)
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo build --locked -p resi8-capi --target "$triple" --target-dir "$out"
+    capi_misuse "$out/$triple/debug/libresi8.a"
+    nm "$target/capi/misuse" | grep -q __asan_report_load1
 }
 
 # Two small projects find the installed library, one by CMake and one by pkg-config, after it was moved.
@@ -103,7 +114,7 @@ cortex_m_misuse() {
     memory=$(sed -n 's/^MEMORY := //p' "$board/$core.mk")
     arm-none-eabi-gcc "${core_flags[@]}" -mthumb -std=c11 -O1 "${strict[@]}" -DBOARD_CLOCK_HZ=25000000u \
         -DTINY_MODEL="\"$target/capi/tiny.r8\"" -DPICTURES='"converter/models/calibration/drawn_128.bin"' \
-        -I$capi/include -I$board -L$board -T"$memory.ld" -nostartfiles --specs=nano.specs -Wl,--gc-sections \
+        -I$capi/include -I$board -L$board -T"$memory.ld" -nostartfiles --specs=nano.specs -Wl,--gc-sections,-z,noexecstack \
         $capi/tests/board.c $capi/tests/misuse.c $capi/tests/tiny_model.S $board/startup.c $board/picture.S \
         "$cortex_m_c/build/$core/resi8/lib/libresi8.a" -o "$out"
     on_cortex_m "$core" "$out" | tee "$log"
@@ -118,7 +129,8 @@ capi_sections() {
     local core
     section "C library: build and install" capi_build
     section "C library: header in C11 and C++17" capi_header
-    section "C library: misuse, under AddressSanitizer" capi_misuse
+    section "C library: misuse on the host" capi_misuse "$target/capi/prefix/lib/libresi8.a"
+    section "C library: misuse, all under AddressSanitizer" capi_misuse_instrumented
     section "C library: CMake and pkg-config" capi_consumers
     if ! can_emulate_cortex_m; then
         printf '\nSKIPPED: FIRMWARE IN C. The cross compiler and QEMU are Debian packages.\n'

@@ -4,7 +4,7 @@
 #include "resi8.h"
 
 static resi8_handle handle;
-static uint32_t arena[MODEL_ARENA_SIZE / sizeof(uint32_t)];
+static uint32_t arena[MODEL_ARENA_LEN / sizeof(uint32_t)];
 
 static void check(resi8_status status) {
     if (status != RESI8_OK) board_fail(resi8_status_text(status));
@@ -21,7 +21,7 @@ static void take_picture(int8_t *input, size_t len) {
 int main(void) {
     /* Once, at boot: every check of the model, then whether this chip computes what the converter computed. */
     size_t failed_layer = 0;
-    check(resi8_init(&handle, sizeof handle, model, MODEL_SIZE, arena, sizeof arena));
+    check(resi8_init(&handle, sizeof handle, model_file, MODEL_FILE_LEN, arena, sizeof arena));
     check(resi8_selftest(&handle, &failed_layer));
 
     /* For every picture. */

@@ -4,14 +4,15 @@
 
 #include <stdint.h>
 
-#define MODEL_SIZE 84293u
-#define MODEL_ARENA_SIZE 34688u
+#define MODEL_FILE_LEN 84293
+#define MODEL_ARENA_LEN 34688
+#define MODEL_INPUT_LEN 3072
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-extern const uint8_t model[MODEL_SIZE];
+extern const uint8_t model_file[MODEL_FILE_LEN];
 
 #ifdef __cplusplus
 }

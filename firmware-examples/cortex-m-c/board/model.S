@@ -1,6 +1,6 @@
 /* The network. */
     .section .rodata
-    .global model
+    .global model_file
     .balign 64
-model:
+model_file:
     .incbin MODEL
