@@ -161,7 +161,7 @@ impl<'m, 'b> Session<'m, 'b> {
         let mut packed = self.packed;
         for index in 0..self.plan.model().layer_count() {
             let broken = RunError::Internal { layer: index };
-            let layer = self.plan.model().layer(index).ok_or(broken)?;
+            let Some(layer) = self.plan.model().layer(index) else { return Err(broken) };
             observer.before(&layer);
             packed = self.run_layer(&layer, packed).ok_or(broken)?;
             observer.after(&layer, self.output_of(&layer).ok_or(broken)?)?;
