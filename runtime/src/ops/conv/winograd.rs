@@ -248,7 +248,8 @@ impl Block<'_> {
         let TileOrder { rows, columns } = self.tiles;
         for row in 0..rows.count {
             let first = self.rows.start + rows.start(row);
-            rows::copy_padded(run.conv, &run.layer.input, run.input, first, row_len, scratch.rows)?;
+            let part = rows::Part { row: first, column: 0, row_len };
+            rows::copy_padded(run, &part, scratch.rows)?;
             for column in 0..columns.count {
                 let out =
                     scratch.input.get_mut(self.tiles.number([row, column]) * chunks..)?.get_mut(..chunks)?;
