@@ -43,13 +43,22 @@ pub(super) fn transform_weights(
             let c0 = neon.weight_column([taps[0], taps[3], taps[6]], step)?;
             let c1 = neon.weight_column([taps[1], taps[4], taps[7]], step)?;
             let c2 = neon.weight_column([taps[2], taps[5], taps[8]], step)?;
-            let mut point: *mut WeightPair = out.get_mut(pair)?;
+            let pair: *mut WeightPair = out.get_mut(pair)?;
+            let mut place = pair.cast::<i16>().wrapping_add(step * STEP);
             for row in 0..INPUT_TILE {
                 for value in neon.weight_1d([c0[row], c1[row], c2[row]]) {
-                    // SAFETY: a `Neon` is at hand. `out` has `stride` pairs for each of `POINTS` points, `point` is pair
-                    // `pair < packed.len() <= stride` of each in turn, and has as many values as there are steps of `STEP`.
-                    unsafe { vst1q_s16(point.cast::<i16>().add(step * STEP), value) };
-                    point = point.wrapping_add(stride);
+                    // SAFETY: a `Neon` is at hand. `out` has `stride` pairs for each of `POINTS` points, of which this is
+                    // number `pair < packed.len() <= stride` of each in turn, and a pair has as many values as all steps.
+                    // In assembly, because the compiler moves on with an instruction of its own.
+                    unsafe {
+                        core::arch::asm!(
+                            "st1 {{{value:v}.8h}}, [{place}], {stride}",
+                            place = inout(reg) place,
+                            stride = in(reg) stride * size_of::<WeightPair>(),
+                            value = in(vreg) value,
+                            options(nostack, preserves_flags),
+                        );
+                    }
                 }
             }
         }
