@@ -157,14 +157,17 @@ impl<'m, 'b> Session<'m, 'b> {
         Ok(self.logits())
     }
 
+    #[inline(never)]
     fn run_layers(&mut self, observer: &mut impl Observer) -> Result<(), RunError> {
         let mut packed = self.packed;
         for index in 0..self.plan.model().layer_count() {
             let broken = RunError::Internal { layer: index };
-            let Some(layer) = self.plan.model().layer(index) else { return Err(broken) };
-            observer.before(&layer);
-            packed = self.run_layer(&layer, packed).ok_or(broken)?;
-            observer.after(&layer, self.output_of(&layer).ok_or(broken)?)?;
+            // A reference to the layer where it was made: a value would be copied, and it is large.
+            let layer = &self.plan.model().layer(index);
+            let layer = layer.as_ref().ok_or(broken)?;
+            observer.before(layer);
+            packed = self.run_layer(layer, packed).ok_or(broken)?;
+            observer.after(layer, self.output_of(layer).ok_or(broken)?)?;
         }
         Ok(())
     }
@@ -188,9 +191,9 @@ impl<'m, 'b> Session<'m, 'b> {
     /// # Errors
     /// The first layer that differs.
     pub fn self_test(&mut self) -> Result<(), RunError> {
-        let model = *self.plan.model();
+        let hashes = self.plan.model().self_test_hashes();
         self.set_self_test_input();
-        self.run_observed(&mut SelfTest { model: &model }).map(|_| ())
+        self.run_observed(&mut SelfTest { hashes }).map(|_| ())
     }
 
     /// Fills the input with the self-test's pixels without running, for tools that want to see the hashes.
@@ -207,14 +210,16 @@ impl<'m, 'b> Session<'m, 'b> {
     }
 
     /// Runs one layer; returns the packed weights of the layers after it.
+    #[inline(never)]
     fn run_layer<'p>(&mut self, layer: &Layer<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
         let kernels = self.plan.kernels();
         match &layer.op {
             Op::Conv(conv) => {
-                let plan = self.plan.conv(layer)?;
+                let plan = &self.plan.conv(layer);
+                let plan = plan.as_ref()?;
                 let (own, rest) = packed.split_at_checked(plan.packed_len())?;
                 let weights = if own.is_empty() { conv.weights } else { own };
-                self.run_conv(layer, conv, &plan, weights)?;
+                self.run_conv(layer, conv, plan, weights)?;
                 return Some(rest);
             }
             Op::MaxPool(window) => {
@@ -242,6 +247,7 @@ impl<'m, 'b> Session<'m, 'b> {
 
     /// A shortcut lies in memory of its own, or is the convolution's input itself, or is overwritten in place: then the
     /// output holds it, and borrowing the same bytes twice is neither possible nor needed.
+    #[inline(never)]
     fn run_conv(
         &mut self,
         layer: &Layer<'_>,
@@ -274,12 +280,12 @@ impl<'m, 'b> Session<'m, 'b> {
 
 /// Compares every layer with the hash in the file.
 struct SelfTest<'a> {
-    model: &'a crate::Model<'a>,
+    hashes: &'a [[u8; 4]],
 }
 
 impl Observer for SelfTest<'_> {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-        let expected = self.model.self_test_hash(layer.index).unwrap_or_default();
+        let expected = self.hashes.get(layer.index).map_or(0, |hash| u32::from_le_bytes(*hash));
         match output.hash() {
             found if found == expected => Ok(()),
             found => Err(RunError::SelfTest { layer: layer.index, expected, found }),

@@ -30,6 +30,7 @@ enum Failure {
     Plan,
     Run(RunError),
     Host,
+    Memory,
 }
 
 #[cortex_m_rt::entry]
@@ -48,6 +49,7 @@ fn main() -> ! {
             host.line("error: self-test differs in layer", &[*layer as i64]);
         }
         Err(Failure::Run(_)) => host.line("error: the run failed", &[]),
+        Err(Failure::Memory) => host.line("error: static memory is in use", &[]),
         Err(Failure::Host) => host.line("error: the file of pictures cannot be read", &[]),
     }
     board::exit(result.is_ok())
@@ -66,7 +68,7 @@ fn run(host: &mut Host) -> Result<(), Failure> {
     let start = Instructions::now();
     let plan = plan()?;
     let checked = start.elapsed();
-    let buffers = Buffers { arena: &mut ARENA.take().0, packed: &mut [] };
+    let buffers = Buffers { arena: &mut ARENA.try_take().ok_or(Failure::Memory)?.0, packed: &mut [] };
     let mut session = Session::new(plan, buffers).map_err(Failure::Run)?;
     session.self_test().map_err(Failure::Run)?;
     if let Some(file) = host.argument() {
@@ -104,7 +106,7 @@ fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<()
 
 #[inline(never)]
 fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::File) -> Result<(), Failure> {
-    let record = RECORD.take();
+    let record = RECORD.try_take().ok_or(Failure::Memory)?;
     while file.read(record).ok_or(Failure::Host)? {
         let [_, planes @ ..] = &*record;
         let pixels = planes

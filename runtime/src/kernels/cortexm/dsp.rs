@@ -40,7 +40,7 @@ pub(in crate::kernels) static KERNELS: Kernels = Kernels {
             patches_len: |shape| (shape.depth() * MR * size_of::<i16>()).checked_next_multiple_of(64),
             pack_patches: |shape, _, patches, panels| {
                 let tiles = (0..patches.pixels).step_by(MR);
-                for (first, panel) in tiles.zip(panels.chunks_exact_mut(panel_len(shape))) {
+                for (first, panel) in tiles.zip(panels.chunks_exact_mut(panel_len(shape).max(64))) {
                     pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
                 }
                 Some(())
@@ -125,7 +125,7 @@ fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let mut places = target.grid.places();
     let mut skip_places = target.skip.as_ref().map(|skip| skip.grid.places());
     let tiles = (0..block.patches.pixels).step_by(MR);
-    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len(shape))) {
+    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len(shape).max(64))) {
         let pixels = (block.patches.pixels - first).min(MR);
         let tile = Tile {
             places: core::array::from_fn(|pixel| if pixel < pixels { places.next().unwrap_or(0) } else { 0 }),

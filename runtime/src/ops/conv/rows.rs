@@ -26,7 +26,7 @@ pub(super) fn copy_padded(
     let before = (left.saturating_sub(part.column) * c).min(part.row_len);
     let start = (part.column.saturating_sub(left) * c).min(w * c);
     let inside = (w * c - start).min(part.row_len - before);
-    for (index, out) in out.chunks_exact_mut(part.row_len).enumerate() {
+    for (index, out) in out.chunks_exact_mut(part.row_len.max(1)).enumerate() {
         let Some(row) = (part.row + index).checked_sub(top).filter(|row| *row < h) else {
             fill_pad(out, conv.pad, c);
             continue;
@@ -34,10 +34,15 @@ pub(super) fn copy_padded(
         let (before, rest) = out.split_at_mut_checked(before)?;
         let (middle, after) = rest.split_at_mut_checked(inside)?;
         fill_pad(before, conv.pad, c);
-        middle.copy_from_slice(input.get(row * w * c + start..)?.get(..inside)?);
+        copy(input.get(row * w * c + start..)?.get(..inside)?, middle);
         fill_pad(after, conv.pad, c);
     }
     Some(())
+}
+
+/// Copies as many values as `out` has. `copy_from_slice` would panic when there are fewer, which the compiler cannot rule out.
+fn copy(values: &[i8], out: &mut [i8]) {
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
 }
 
 /// Fills whole pixels with what a padded tap reads.
@@ -45,7 +50,7 @@ fn fill_pad(out: &mut [i8], pad: Pad, channels: usize) {
     match pad {
         Pad::Uniform(value) => out.fill(value),
         Pad::PerChannel(values) => {
-            for pixel in out.chunks_mut(channels) {
+            for pixel in out.chunks_mut(channels.max(1)) {
                 pixel.iter_mut().zip(values).for_each(|(out, value)| *out = value);
             }
         }
