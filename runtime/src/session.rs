@@ -4,7 +4,7 @@ use crate::arith::pixel_to_activation;
 use crate::error::RunError;
 use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
 use crate::model::{Conv, Layer, Op};
-use crate::ops::conv::{ConvPlan, ConvRun};
+use crate::ops::conv::ConvRun;
 use crate::ops::{dense, pool};
 use crate::plan::Plan;
 use crate::threads::Threads;
@@ -94,7 +94,9 @@ impl<'m, 'b> Session<'m, 'b> {
             return Err(RunError::Misaligned { needed: PACKED_ALIGN });
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
-        pack_weights(&plan, packed)?;
+        if plan.packed_len() > 0 {
+            pack_weights(&plan, packed)?;
+        }
         Ok(Self { plan, arena, packed, threads: Threads::new(plan.useful_threads())? })
     }
 
@@ -215,12 +217,7 @@ impl<'m, 'b> Session<'m, 'b> {
         let kernels = self.plan.kernels();
         match &layer.op {
             Op::Conv(conv) => {
-                let plan = &self.plan.conv(layer);
-                let plan = plan.as_ref()?;
-                let (own, rest) = packed.split_at_checked(plan.packed_len())?;
-                let weights = if own.is_empty() { conv.weights } else { own };
-                self.run_conv(layer, conv, plan, weights)?;
-                return Some(rest);
+                return self.run_conv(layer, conv, packed);
             }
             Op::MaxPool(window) => {
                 let [input, output] = self.input_and_output(layer)?;
@@ -245,16 +242,16 @@ impl<'m, 'b> Session<'m, 'b> {
         Some(self.arena.get_disjoint_mut(ranges).ok()?.map(bytemuck::cast_slice_mut))
     }
 
+    /// Runs a convolution as [`Self::run_layer`] does.
+    ///
     /// A shortcut lies in memory of its own, or is the convolution's input itself, or is overwritten in place: then the
     /// output holds it, and borrowing the same bytes twice is neither possible nor needed.
     #[inline(never)]
-    fn run_conv(
-        &mut self,
-        layer: &Layer<'_>,
-        conv: &Conv<'_>,
-        plan: &ConvPlan,
-        weights: &[i8],
-    ) -> Option<()> {
+    fn run_conv<'p>(&mut self, layer: &Layer<'_>, conv: &Conv<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
+        let plan = &self.plan.conv(layer);
+        let plan = plan.as_ref()?;
+        let (own, rest) = packed.split_at_checked(plan.packed_len())?;
+        let weights = if own.is_empty() { conv.weights } else { own };
         let scratch = self.plan.scratch(layer.index, plan.scratch_len(self.plan.threads())?)?;
         let (input, output) = (layer.input.range(), layer.output.range());
         let skip = conv.skip.map(|skip| skip.tensor.range());
@@ -274,7 +271,8 @@ impl<'m, 'b> Session<'m, 'b> {
                     self.arena.get_disjoint_mut([input, output, scratch, skip]).ok()?;
                 run([input, output, scratch], Some(skip))
             }
-        }
+        }?;
+        Some(rest)
     }
 }
 
@@ -294,6 +292,7 @@ impl Observer for SelfTest<'_> {
 }
 
 /// Packs the weights of every convolution, one layer after the other.
+#[inline(never)]
 fn pack_weights(plan: &Plan<'_>, packed: &mut [i8]) -> Result<(), RunError> {
     let mut rest = packed;
     for layer in plan.model().layers() {

@@ -153,16 +153,17 @@ impl<'a> Block<'a> {
         if let Some(packing) = direct.packing {
             (packing.pack_patches)(&plan.shape, weights, &self.patches, panels)?;
         }
-        for first_channel in (0..plan.shape.channels).step_by(direct.nr.max(1)) {
-            let target = Target {
-                channels: self.run.conv.channels.0,
-                first_channel,
-                grid: Grid::line(0, self.run.layer.output.c),
-                epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.first, None),
-            };
-            let block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
+        let target = Target {
+            channels: self.run.conv.channels.0,
+            first_channel: 0,
+            grid: Grid::line(0, self.run.layer.output.c),
+            epilogue: self.run.epilogue(),
+            skip: self.run.skip(self.first, None),
+        };
+        let mut block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
+        while block.target.first_channel < plan.shape.channels {
             (direct.conv)(&block, out)?;
+            block.target.first_channel += direct.nr;
         }
         Some(())
     }

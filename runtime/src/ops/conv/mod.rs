@@ -165,7 +165,6 @@ impl ConvRun<'_> {
     }
 
     /// Computes some output rows.
-    #[inline(never)]
     fn part(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.pooled {
             Some(pooled) => pooled::run(self, pooled, rows, out, scratch),
@@ -174,6 +173,7 @@ impl ConvRun<'_> {
     }
 
     /// Convolves the rows `rows` of the map into `out`.
+    #[inline(never)]
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, Needs};
+use super::{ConvRun, Needs, rows};
 use crate::model::{Pool, Tensor};
 use crate::ops::pool;
 
@@ -39,6 +39,7 @@ impl PooledRows {
 
 /// Computes output rows into `out`, group by group. Rows of the map that the next group sees again are kept; rows
 /// between groups that no window sees are not computed.
+#[inline(never)]
 pub(super) fn run(
     run: &ConvRun<'_>,
     plan: &PooledRows,
@@ -56,9 +57,12 @@ pub(super) fn run(
         let last = rows.end.min(first + plan.group) - 1;
         let seen = seen_by(first).start..seen_by(last).end;
         let kept = seen.start.min(there.end).max(there.start)..there.end;
-        let (from, kept_len) = ((kept.start - there.start) * plan.row_len, kept.len() * plan.row_len);
-        let end = from.checked_add(kept_len).filter(|end| *end <= map.len())?;
-        map.copy_within(from..end, 0);
+        let kept_len = kept.len() * plan.row_len;
+        let moved = kept.start - there.start;
+        for row in (0..kept.len()).filter(|_| moved > 0) {
+            let (to, from) = map.split_at_mut_checked((row + moved) * plan.row_len)?;
+            rows::copy(from, to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?);
+        }
         let missing = seen.start.max(kept.end)..seen.end;
         let new = map.get_mut(kept_len..)?.get_mut(..missing.len() * plan.row_len)?;
         run.rows(missing, new, scratch)?;

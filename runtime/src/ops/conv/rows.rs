@@ -14,6 +14,7 @@ pub(super) struct Part {
 
 /// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
 /// below the bottom padding is padding too.
+#[inline(never)]
 pub(super) fn copy_padded(
     conv: &Conv<'_>,
     tensor: &Tensor,
@@ -41,7 +42,7 @@ pub(super) fn copy_padded(
 }
 
 /// Copies as many values as `out` has. `copy_from_slice` would panic when there are fewer, which the compiler cannot rule out.
-fn copy(values: &[i8], out: &mut [i8]) {
+pub(super) fn copy(values: &[i8], out: &mut [i8]) {
     out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
 }
 
