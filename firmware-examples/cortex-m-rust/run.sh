@@ -13,7 +13,7 @@ cd "$(dirname "$0")"
 
 # Instructions of a tick of SysTick: 1e9 / (clock * 2^shift of -icount), as a fraction.
 case ${1:-} in
-    m3) triple=thumbv7m-none-eabi board=mps2 machine=mps2-an385 features=() ticks=(5 1) ;;
+    m3) triple=thumbv7m-none-eabi board=mps2 machine=mps2-an385 features=(v7) ticks=(5 1) ;;
     m4) triple=thumbv7em-none-eabi board=mps2 machine=mps2-an386 features=(dsp) ticks=(5 1) ;;
     m7) triple=thumbv7em-none-eabi board=mps2 machine=mps2-an500 features=(dsp) ticks=(5 1) ;;
     m33) triple=thumbv8m.main-none-eabi board=an505 machine=mps2-an505 features=(dsp) ticks=(25 4) ;;

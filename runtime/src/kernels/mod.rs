@@ -22,7 +22,7 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
-#[cfg(all(any(feature = "cortexm-dsp", feature = "cortexm-mve"), target_arch = "arm", target_os = "none"))]
+#[cfg(all(target_arch = "arm", target_os = "none"))]
 mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
@@ -353,6 +353,8 @@ impl Kernels {
             Isa::NeonI8mm => arm::neon_i8mm::kernels(),
             #[cfg(all(target_arch = "arm", target_os = "linux"))]
             Isa::Neon => arm::neon_armv7::kernels(),
+            #[cfg(all(feature = "cortexm-v7", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmV7 => Some(&cortexm::v7::KERNELS),
             #[cfg(all(feature = "cortexm-dsp", target_arch = "arm", target_os = "none"))]
             Isa::CortexmDsp => Some(&cortexm::dsp::KERNELS),
             #[cfg(all(feature = "cortexm-mve", target_arch = "arm", target_os = "none"))]
