@@ -22,7 +22,11 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
-#[cfg(all(target_arch = "arm", target_os = "none"))]
+#[cfg(all(
+    any(feature = "cortexm-v7", feature = "cortexm-dsp", feature = "cortexm-mve"),
+    target_arch = "arm",
+    target_os = "none"
+))]
 mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
