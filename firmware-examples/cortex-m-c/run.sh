@@ -19,8 +19,7 @@ value() {
 }
 
 build=build/$core
-read -ra features < <(value FEATURES) || true
-../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" "${features[@]}"
+../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" --features "$(value FEATURES)"
 make CORE="$core"
 
 # An instruction takes a nanosecond, so that SysTick counts instructions.
