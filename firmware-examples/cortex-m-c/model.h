@@ -5,7 +5,7 @@
 #include <stdint.h>
 
 #define MODEL_FILE_LEN 84293
-#define MODEL_ARENA_LEN 34688
+#define MODEL_ARENA_LEN 49152
 #define MODEL_INPUT_LEN 3072
 
 #ifdef __cplusplus
