@@ -24,6 +24,8 @@ pub enum Isa {
     CortexmV7,
     /// Cortex-M with the DSP instructions: M4, M7, M33 and their kin. Chosen by the crate's feature `cortexm-dsp`.
     CortexmDsp,
+    /// Cortex-M with Helium, the vector extension MVE: M55, M85. Chosen by the crate's feature `cortexm-mve`.
+    CortexmMve,
 }
 
 impl Isa {
@@ -38,6 +40,7 @@ impl Isa {
         Self::NeonI8mm,
         Self::CortexmV7,
         Self::CortexmDsp,
+        Self::CortexmMve,
     ];
 
     /// The name that command lines and reports use.
@@ -53,6 +56,7 @@ impl Isa {
             Self::NeonI8mm => "neon-i8mm",
             Self::CortexmV7 => "cortexm-v7",
             Self::CortexmDsp => "cortexm-dsp",
+            Self::CortexmMve => "cortexm-mve",
         }
     }
 

@@ -216,7 +216,7 @@ impl<'m, 'b> Session<'m, 'b> {
         let mut packed = self.packed.get(start..).unwrap_or_default();
         for index in layers {
             let broken = RunError::Internal { layer: index };
-            let layer = self.plan.model().layer(index).ok_or(broken)?;
+            let Some(layer) = self.plan.model().layer(index) else { return Err(broken) };
             observer.before(&layer);
             packed = self.run_layer(&layer, packed).ok_or(broken)?;
             observer.after(&layer, self.output_of(&layer).ok_or(broken)?)?;

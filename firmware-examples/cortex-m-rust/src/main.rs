@@ -20,6 +20,8 @@ struct Aligned<T: ?Sized>(T);
 
 static ARENA: ConstStaticCell<Aligned<[u8; ARENA_LEN]>> = ConstStaticCell::new(Aligned([0; ARENA_LEN]));
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.r8")));
+/// One picture of a file: its label, then planes of red, green and blue.
+static RECORD: ConstStaticCell<[u8; 1 + 3 * 1024]> = ConstStaticCell::new([0; 1 + 3 * 1024]);
 static PICTURE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/picture.rgb"));
 
 /// What can go wrong, a stage each.
@@ -51,28 +53,38 @@ fn main() -> ! {
     board::exit(result.is_ok())
 }
 
+/// Checks the model; its stack is free again afterwards.
+#[inline(never)]
+fn plan() -> Result<Plan<'static>, Failure> {
+    let model = Model::parse(&MODEL.0).map_err(|_| Failure::Load)?;
+    Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)
+}
+
 /// The whole sequence: check the model, check this device, classify.
+#[inline(never)]
 fn run(host: &mut Host) -> Result<(), Failure> {
     let start = Instructions::now();
-    let model = Model::parse(&MODEL.0).map_err(|_| Failure::Load)?;
+    let plan = plan()?;
     let checked = start.elapsed();
-    let plan = Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)?;
     let buffers = Buffers { arena: &mut ARENA.take().0, packed: &mut [] };
     let mut session = Session::new(plan, buffers).map_err(Failure::Run)?;
     session.self_test().map_err(Failure::Run)?;
     if let Some(file) = host.argument() {
         return classify_file(host, &mut session, file);
     }
+    let plan = session.plan();
     host.text("instruction set ", plan.kernels().isa.name());
     host.line("instructions, check of the model", &[checked]);
     classify_picture(host, &mut session)?;
-    host.line("bytes, model", &[model.file_len() as i64]);
+    let plan = session.plan();
+    host.line("bytes, model", &[plan.model().file_len() as i64]);
     host.line("bytes, arena", &[plan.arena_len() as i64]);
     host.line("bytes, stack", &[board::stack_used() as i64]);
     host.text("self-test: ", "every layer is right");
     Ok(())
 }
 
+#[inline(never)]
 fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<(), Failure> {
     session.set_pixels(PICTURE).map_err(Failure::Run)?;
     let mut layers = Layers::default();
@@ -90,10 +102,11 @@ fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<()
     Ok(())
 }
 
+#[inline(never)]
 fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::File) -> Result<(), Failure> {
-    let mut record = [0; 1 + 3 * 1024];
-    while file.read(&mut record).ok_or(Failure::Host)? {
-        let [_, planes @ ..] = &record;
+    let record = RECORD.take();
+    while file.read(record).ok_or(Failure::Host)? {
+        let [_, planes @ ..] = &*record;
         let pixels = planes
             .get(..1024)
             .into_iter()
@@ -133,4 +146,10 @@ impl Observer for Layers {
         }
         Ok(())
     }
+}
+
+/// Nothing panics: the linked image has no call of it.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    board::exit(false)
 }

@@ -38,6 +38,7 @@ pub(in crate::kernels) static KERNELS: Kernels = Kernels {
     dot: portable::dot,
     max_into: portable::max_into,
     sum_into: portable::sum_into,
+    copy_into: portable::copy_into,
 };
 
 /// The tiles of this instruction set.
