@@ -218,6 +218,7 @@ emulated() {
 }
 
 . .ci/arm.sh
+. .ci/capi.sh
 
 # --- Without std ----------------------------------------------------------------------------------------------------
 
@@ -304,6 +305,7 @@ main() {
         if can_emulate; then section "instruction sets, emulated" emulated; else emulation_skipped; fi
     fi
     arm_sections
+    capi_sections
     section "lint" lint
     section "documentation" docs
     section "fuzz target builds" fuzz_target

@@ -1,5 +1,7 @@
 //! The plan: which kernels run a model, and exactly how much memory that takes.
 
+use core::ops::Range;
+
 use crate::Isa;
 use crate::error::PlanError;
 use crate::format::TENSOR_ALIGN;
@@ -50,15 +52,15 @@ impl<'m> Plan<'m> {
     }
 
     fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
-        let (mut scratch, mut packed, mut useful_threads) = (0, 0usize, 1);
+        let (mut arena_len, mut packed, mut useful_threads) = (model.activation_bytes(), 0usize, 1);
         for layer in model.layers() {
-            let (layer_scratch, layer_packed) =
+            let (scratch, layer_packed) =
                 layer_memory(&layer, kernels, threads).ok_or(PlanError::TooLarge)?;
-            scratch = scratch.max(layer_scratch);
+            let room = scratch_room(&model, layer.index, scratch).ok_or(PlanError::TooLarge)?;
+            arena_len = arena_len.max(room.end);
             useful_threads = useful_threads.max(conv::useful_threads(&layer, threads));
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
-        let arena_len = arena_len(model.activation_bytes(), scratch).ok_or(PlanError::TooLarge)?;
         Ok(Self { model, kernels, arena_len, packed_len: packed, threads, useful_threads })
     }
 
@@ -85,7 +87,7 @@ impl<'m> Plan<'m> {
         self.useful_threads
     }
 
-    /// Bytes of the arena: activations and the largest scratch of any layer. Exact: one byte less is refused.
+    /// Bytes of the arena: activations, and scratch where none of them is in use. Exact: one byte less is refused.
     #[must_use]
     pub const fn arena_len(&self) -> usize {
         self.arena_len
@@ -105,19 +107,29 @@ impl<'m> Plan<'m> {
         }
     }
 
-    /// The bytes of the arena that a scratch of this length occupies: the first aligned ones behind the activations.
-    pub(crate) fn scratch(&self, len: usize) -> core::ops::Range<usize> {
-        let start = self.model.activation_bytes().next_multiple_of(TENSOR_ALIGN).min(self.arena_len);
-        start..start.saturating_add(len)
+    /// The bytes of the arena that a layer's scratch of this length occupies.
+    pub(crate) fn scratch(&self, layer: usize, len: usize) -> Option<Range<usize>> {
+        scratch_room(&self.model, layer, len)
     }
 }
 
-/// Scratch follows the activations at the next aligned byte; without scratch the arena ends with them.
-fn arena_len(activations: usize, scratch: usize) -> Option<usize> {
-    match scratch {
-        0 => Some(activations),
-        _ => activations.checked_next_multiple_of(TENSOR_ALIGN)?.checked_add(scratch),
+/// The first aligned bytes of the arena that no tensor occupies while a layer runs; `None` past the address space. Late layers,
+/// whose tensors are small, find them where early tensors were.
+fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usize>> {
+    let mut room = 0..len;
+    let in_the_way = |room: &Range<usize>| {
+        model
+            .tensors()
+            .take(layer + 2)
+            .filter(|tensor| tensor.last_use >= layer)
+            .map(|tensor| tensor.range())
+            .find(|tensor| tensor.start < room.end && room.start < tensor.end)
+    };
+    while let Some(tensor) = in_the_way(&room) {
+        let start = tensor.end.checked_next_multiple_of(TENSOR_ALIGN)?;
+        room = start..start.checked_add(len)?;
     }
+    Some(room)
 }
 
 /// Bytes of scratch and of packed weights; `None` when they exceed the address space.

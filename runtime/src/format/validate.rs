@@ -36,8 +36,8 @@ pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError>
     }
     check_overlaps(sections)?;
     check_texts(sections)?;
-    let preprocess =
-        preprocess(&sections.preprocess).map_err(|problem| SectionKind::Preprocess.error(problem))?;
+    let preprocess = preprocess(&PreprocessRecord::read(sections.preprocess))
+        .map_err(|problem| SectionKind::Preprocess.error(problem))?;
     check_input(sections, &preprocess)?;
     Ok(preprocess)
 }

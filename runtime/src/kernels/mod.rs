@@ -22,6 +22,12 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
+#[cfg(all(
+    any(feature = "cortexm-v7", feature = "cortexm-dsp", feature = "cortexm-mve"),
+    target_arch = "arm",
+    target_os = "none"
+))]
+mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
@@ -50,6 +56,8 @@ pub struct Kernels {
     pub max_into: fn(out: &mut [i8], input: &[i8]),
     /// `sums[c] += input[c]`.
     pub sum_into: fn(sums: &mut [i32], input: &[i8]),
+    /// `out[i] = input[i]`, of as many values as both have: rows of activations.
+    pub copy_into: fn(out: &mut [i8], input: &[i8]),
 }
 
 /// The microkernel of direct convolution and the layouts that it reads.
@@ -62,6 +70,9 @@ pub struct Direct {
     /// Bytes of patches that are best worked on together, so that they stay in the cache while all weights pass by; 0
     /// for one output row.
     pub block_bytes: usize,
+    /// Most output columns that are worked on together, `usize::MAX` for all: what is copied and packed for them takes scratch,
+    /// which is scarce on a microcontroller.
+    pub block_columns: usize,
     /// How weights and patches are laid out; `None` reads both where they are.
     pub packing: Option<Packing>,
     /// Computes a block. `None` when a slice is shorter than it says.
@@ -154,6 +165,15 @@ impl Grid {
     #[must_use]
     pub const fn places(self) -> Places {
         Places { grid: self, row: self.start, column: 0, place: self.start }
+    }
+
+    /// The places of the pixels from `pixel` on.
+    #[inline(always)]
+    #[must_use]
+    pub const fn places_from(self, pixel: usize) -> Places {
+        let column = if pixel < self.width { pixel } else { pixel % self.width };
+        let place = self.place(pixel);
+        Places { grid: self, row: place - column * self.column, column, place }
     }
 
     /// Where the pixel at a row and a column starts.
@@ -337,6 +357,12 @@ impl Kernels {
             Isa::NeonI8mm => arm::neon_i8mm::kernels(),
             #[cfg(all(target_arch = "arm", target_os = "linux"))]
             Isa::Neon => arm::neon_armv7::kernels(),
+            #[cfg(all(feature = "cortexm-v7", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmV7 => Some(&cortexm::v7::KERNELS),
+            #[cfg(all(feature = "cortexm-dsp", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmDsp => Some(&cortexm::dsp::KERNELS),
+            #[cfg(all(feature = "cortexm-mve", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmMve => Some(&cortexm::mve::KERNELS),
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }

@@ -61,6 +61,7 @@ macro_rules! table {
                 mr: $mr,
                 nr: $nr,
                 block_bytes: $block_bytes,
+                block_columns: usize::MAX,
                 packing: Some($crate::kernels::Packing {
                     weights_len: $weights_len,
                     pack_weights: compiled::pack_weights,
@@ -73,6 +74,7 @@ macro_rules! table {
             dot: compiled::dot,
             max_into: compiled::max_into,
             sum_into: compiled::sum_into,
+            copy_into: $crate::kernels::portable::copy_into,
         };
 
         mod compiled {

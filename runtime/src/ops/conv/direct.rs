@@ -14,8 +14,10 @@ pub(super) struct DirectPlan {
     shape: Shape,
     /// Output pixels of a row.
     width: usize,
-    /// Output rows of a block.
+    /// Output rows of a block; 1 when it has not all columns.
     block_rows: usize,
+    /// Output columns of a block.
+    block_columns: usize,
     /// Values of one row that patches are read from.
     row_len: usize,
     /// Bytes of the block's padded input rows; 0 when patches are read from the input.
@@ -42,14 +44,21 @@ impl DirectPlan {
             && conv.pool.is_none();
         let (rows, width, input_width) =
             if pointwise { (map.h * map.w, 1, 1) } else { (map.h, map.w, input.w) };
-        let row_len = (left + input_width + right).checked_mul(input.c)?;
+        let block_columns = width.min(direct.block_columns);
+        let row_columns = if padded && block_columns < width {
+            (block_columns - 1) * conv.window.stride[1] + conv.window.kernel[1]
+        } else {
+            left + input_width + right
+        };
+        let row_len = row_columns.checked_mul(input.c)?;
         let block_rows = (direct.block_bytes / width.checked_mul(shape.depth())?).clamp(1, rows);
         let block_rows =
             if pointwise { block_rows.next_multiple_of(direct.mr).min(rows) } else { block_rows };
+        let block_rows = if block_columns < width { 1 } else { block_rows };
         let input_rows = (block_rows - 1) * conv.window.stride[0] + conv.window.kernel[0];
         let padded_len =
             if padded { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
-        let tiles = (block_rows * width).div_ceil(direct.mr);
+        let tiles = (block_rows * block_columns).div_ceil(direct.mr);
         let (patches_len, packed_len) = match direct.packing {
             Some(packing) => ((packing.patches_len)(&shape)?, (packing.weights_len)(&shape)?),
             None => (0, 0),
@@ -62,7 +71,7 @@ impl DirectPlan {
             row_step: if pointwise { direct.mr } else { 1 },
             block_rows,
         };
-        Some((Self { shape, width, block_rows, row_len, padded_len, patches_len }, needs))
+        Some((Self { shape, width, block_rows, block_columns, row_len, padded_len, patches_len }, needs))
     }
 }
 
@@ -78,16 +87,27 @@ pub(super) fn run(
     for (index, out) in out.chunks_mut(plan.block_rows * plan.width * plan.shape.channels).enumerate() {
         let first = rows.start + index * plan.block_rows;
         let block_rows = first..rows.end.min(first + plan.block_rows);
-        Block::new(run, plan, block_rows, padded)?.run(panels, out)?;
+        for (index, out) in parts(out, plan).enumerate() {
+            let columns = index * plan.block_columns..plan.width.min((index + 1) * plan.block_columns);
+            Block::new(run, plan, block_rows.clone(), columns, padded)?.run(panels, out)?;
+        }
     }
     Some(())
 }
 
-/// Some output rows.
+/// The outputs of a row, for every block of columns; those of some rows together when a block has all columns.
+fn parts<'a>(out: &'a mut [i8], plan: &DirectPlan) -> core::slice::ChunksMut<'a, i8> {
+    let whole = plan.block_columns == plan.width;
+    let len = if whole { out.len() } else { plan.block_columns * plan.shape.channels };
+    out.chunks_mut(len.max(1))
+}
+
+/// Some output rows, or some columns of one.
 struct Block<'a> {
     run: &'a ConvRun<'a>,
     plan: &'a DirectPlan,
-    rows: Range<usize>,
+    /// Its first pixel.
+    first: usize,
     /// What they read.
     patches: Patches<'a>,
 }
@@ -97,19 +117,21 @@ impl<'a> Block<'a> {
         run: &'a ConvRun<'a>,
         plan: &'a DirectPlan,
         rows: Range<usize>,
+        columns: Range<usize>,
         padded: &'a mut [i8],
     ) -> Option<Self> {
         let [down, right] = run.conv.window.stride;
         let first_row = rows.start * down;
         let source = if plan.padded_len == 0 {
-            run.input.get(first_row * plan.row_len..)?
+            run.input.get(first_row * plan.row_len + columns.start * right * run.layer.input.c..)?
         } else {
             let input_rows = (rows.len() - 1) * down + plan.shape.runs;
             let padded = padded.get_mut(..input_rows * plan.row_len)?;
-            rows::copy_padded(run.conv, &run.layer.input, run.input, first_row, plan.row_len, padded)?;
+            let part = rows::Part { row: first_row, column: columns.start * right, row_len: plan.row_len };
+            rows::copy_padded(run, &part, padded)?;
             &*padded
         };
-        let width = plan.width;
+        let width = columns.len();
         let (row, column) = (down * plan.row_len, right * run.layer.input.c);
         let one_row = row == width * column;
         let patches = Patches {
@@ -119,7 +141,7 @@ impl<'a> Block<'a> {
             run_len: plan.shape.run_len,
             pixels: rows.len() * width,
         };
-        Some(Self { run, plan, rows, patches })
+        Some(Self { run, plan, first: rows.start * plan.width + columns.start, patches })
     }
 
     /// Packs all patches first; then panels outside, tiles inside: a panel's weights stay in the cache for the whole
@@ -135,7 +157,7 @@ impl<'a> Block<'a> {
                 first_channel,
                 grid: Grid::line(0, self.run.layer.output.c),
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.rows.start * plan.width, None),
+                skip: self.run.skip(self.first, None),
             };
             let block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
             (direct.conv)(&block, out)?;

@@ -1,28 +1,36 @@
 //! Input rows with their padding.
 
-use crate::model::{Conv, Pad, Tensor};
+use super::ConvRun;
+use crate::model::{Pad, Tensor};
 
-/// Copies padded input rows into `out`, one for every `row_len` values; the first one is row `first`, counted from the
-/// top padding. What lies right of the right padding or below the bottom padding is padding too.
-pub(super) fn copy_padded(
-    conv: &Conv<'_>,
-    tensor: &Tensor,
-    input: &[i8],
-    first: usize,
-    row_len: usize,
-    out: &mut [i8],
-) -> Option<()> {
+/// A part of the padded input.
+pub(super) struct Part {
+    /// First row, counted from the top padding.
+    pub(super) row: usize,
+    /// First column, counted from the left padding.
+    pub(super) column: usize,
+    /// Values of a row of the part: whole pixels.
+    pub(super) row_len: usize,
+}
+
+/// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
+/// below the bottom padding is padding too.
+pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Option<()> {
+    let ConvRun { conv, input, kernels, .. } = *run;
     let [top, left, ..] = conv.window.pads;
-    let Tensor { h, w, c, .. } = *tensor;
-    for (index, out) in out.chunks_exact_mut(row_len).enumerate() {
-        let Some(row) = (first + index).checked_sub(top).filter(|row| *row < h) else {
+    let Tensor { h, w, c, .. } = run.layer.input;
+    let before = (left.saturating_sub(part.column) * c).min(part.row_len);
+    let start = (part.column.saturating_sub(left) * c).min(w * c);
+    let inside = (w * c - start).min(part.row_len - before);
+    for (index, out) in out.chunks_exact_mut(part.row_len).enumerate() {
+        let Some(row) = (part.row + index).checked_sub(top).filter(|row| *row < h) else {
             fill_pad(out, conv.pad, c);
             continue;
         };
-        let (before, rest) = out.split_at_mut_checked(left * c)?;
-        let (middle, after) = rest.split_at_mut_checked(w * c)?;
+        let (before, rest) = out.split_at_mut_checked(before)?;
+        let (middle, after) = rest.split_at_mut_checked(inside)?;
         fill_pad(before, conv.pad, c);
-        middle.copy_from_slice(input.get(row * w * c..)?.get(..w * c)?);
+        (kernels.copy_into)(middle, input.get(row * w * c + start..)?.get(..inside)?);
         fill_pad(after, conv.pad, c);
     }
     Some(())

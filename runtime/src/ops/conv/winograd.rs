@@ -153,7 +153,8 @@ impl Block<'_> {
                 break;
             }
             let (run, row_len) = (self.run, self.plan.row_len);
-            rows::copy_padded(run.conv, &run.layer.input, run.input, first, row_len, scratch.rows)?;
+            let part = rows::Part { row: first, column: 0, row_len };
+            rows::copy_padded(run, &part, scratch.rows)?;
             (self.winograd.transform_input)(scratch.rows, row_len, chunks, out)?;
         }
         Some(())

@@ -31,6 +31,7 @@ static KERNELS: Kernels = Kernels {
         mr: direct::MR,
         nr: LANES,
         block_bytes: 128 << 10,
+        block_columns: usize::MAX,
         packing: Some(Packing {
             weights_len: panels::weights_len::<{ direct::KR }>,
             pack_weights: |source, packed| panels::pack_weights::<Neon, { direct::KR }>(source, 0, packed),
@@ -54,6 +55,7 @@ static KERNELS: Kernels = Kernels {
     dot: portable::dot,
     max_into: |out, input| NEON.max_into(out, input),
     sum_into: portable::sum_into,
+    copy_into: portable::copy_into,
 };
 
 /// The table, if this CPU has NEON.
