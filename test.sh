@@ -219,6 +219,7 @@ emulated() {
 
 . .ci/arm.sh
 . .ci/firmware.sh
+. .ci/capi.sh
 
 # --- Without std ----------------------------------------------------------------------------------------------------
 
@@ -306,6 +307,7 @@ main() {
     fi
     arm_sections
     firmware_sections
+    capi_sections
     section "lint" lint
     section "documentation" docs
     section "fuzz target builds" fuzz_target

@@ -7,6 +7,7 @@
 pub mod calibrate;
 pub mod convert;
 pub mod emit;
+pub mod export;
 pub mod float;
 pub mod fold;
 pub mod folded;

@@ -20,6 +20,7 @@ Examples:
   resi8 convert resnet18.onnx --calibration photos/ --labels labels.txt --preprocess imagenet -o resnet18.r8
   resi8 convert net.onnx --calibration train.bin --preprocess cifar -o net.r8
   resi8 inspect resnet18.r8
+  resi8 export net.r8 --c firmware/
   resi8 run resnet18.r8 cat.jpg
   resi8 eval resnet18.r8 --float resnet18.onnx --data photos/ --labels-csv classes.csv
   resi8 compare resnet18.r8 --float resnet18.onnx --data photos/
@@ -37,6 +38,9 @@ Examples:
     /// Show a model: layers, memory over time, preprocessing, sizes
     #[command(after_help = "Example: resi8 inspect resnet18.r8 --json")]
     Inspect(cli::inspect::InspectArgs),
+    /// Write a model as C or Rust source, with its sizes as constants
+    #[command(after_help = cli::export::EXAMPLES)]
+    Export(cli::export::ExportArgs),
     /// Classify pictures
     #[command(after_help = "Example: resi8 run resnet18.r8 cat.jpg dog.png --top 3")]
     Run(resi8_run::run::RunArgs),
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Convert(args) => cli::convert::convert(&args),
         Command::Inspect(args) => cli::inspect::inspect(&args),
+        Command::Export(args) => cli::export::export(&args),
         Command::Run(args) => resi8_run::run::run(&args),
         Command::Compare(args) => cli::compare::compare(&args),
         Command::Eval(args) => cli::eval::eval(&args),

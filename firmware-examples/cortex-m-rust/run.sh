@@ -2,9 +2,10 @@
 # Builds the example for a core and runs it in QEMU:
 #
 #     ./run.sh CORE [MODEL.r8 [PICTURES.bin]]
+#     ./run.sh CORE kernels
 #
 # CORE is m3, m4, m7, m33 or m55. Without MODEL the small network of the runtime's tests is used. PICTURES are CIFAR-10 records;
-# with them it prints their classes, one a line.
+# with them it prints their classes, one a line. `kernels` compares the microkernels with the normative arithmetic instead.
 set -euo pipefail
 cd "$(dirname "$0")"
 # shellcheck source=../../.ci/cross.sh
@@ -12,21 +13,28 @@ cd "$(dirname "$0")"
 
 # Instructions of a tick of SysTick: 1e9 / (clock * 2^shift of -icount), as a fraction.
 case ${1:-} in
-    m3) triple=thumbv7m-none-eabi board=mps2 machine=mps2-an385 features=() ticks=(5 1) ;;
+    m3) triple=thumbv7m-none-eabi board=mps2 machine=mps2-an385 features=(v7) ticks=(5 1) ;;
     m4) triple=thumbv7em-none-eabi board=mps2 machine=mps2-an386 features=(dsp) ticks=(5 1) ;;
     m7) triple=thumbv7em-none-eabi board=mps2 machine=mps2-an500 features=(dsp) ticks=(5 1) ;;
     m33) triple=thumbv8m.main-none-eabi board=an505 machine=mps2-an505 features=(dsp) ticks=(25 4) ;;
     m55) triple=thumbv8m.main-none-eabihf board=an547 machine=mps3-an547 features=(mve) ticks=(125 32) ;;
-    *) sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 core=$1
 target=${CARGO_TARGET_DIR:-$PWD/target}/cortex-m-rust/$core
-if [ -n "${2:-}" ]; then MODEL=$(realpath "$2"); export MODEL; fi
+program=cortex-m-rust
+if [ "${2:-}" = kernels ]; then
+    program=kernel-check
+    features+=(check)
+elif [ -n "${2:-}" ]; then
+    MODEL=$(realpath "$2")
+    export MODEL
+fi
 export BOARD=$board
 
 apt_install qemu-system-arm
-cross_cargo "$triple" build --release --locked --quiet --target-dir "$target" --features "${features[*]}" >&2
-image=$target/$triple/release/cortex-m-rust
+cross_cargo "$triple" build --release --locked --quiet --target-dir "$target" --bin "$program" --features "${features[*]}" >&2
+image=$target/$triple/release/$program
 pictures=-
 if [ -n "${3:-}" ]; then pictures=$(realpath "$3"); fi
 qemu-system-arm -machine "$machine" -display none -monitor none -serial none -icount shift=3 \

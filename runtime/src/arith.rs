@@ -72,19 +72,6 @@ pub const fn requantize(acc: i32, multiplier: Multiplier, zero_point: i8, low: i
     (if at_least > high as i32 { high as i32 } else { at_least }) as i8
 }
 
-/// [`requantize`] without a product of 64 bits to shift, for 32-bit processors: the high half of the product, rounded down, then
-/// one rounding shift. The same function because `shift` is at least 2: the bits that are dropped first cannot decide a tie.
-#[inline(always)]
-#[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "a high half, and clamped to the range of i8")]
-pub const fn requantize_high(acc: i32, multiplier: Multiplier, zero_point: i8, low: i8, high: i8) -> i8 {
-    let shift = multiplier.shift - 1;
-    let product = ((acc as i64 * multiplier.mantissa as i64) >> 32) as i32;
-    let value = ((product + (1 << (shift - 1))) >> shift) + zero_point as i32;
-    let at_least = if value < low as i32 { low as i32 } else { value };
-    (if at_least > high as i32 { high as i32 } else { at_least }) as i8
-}
-
 /// What a shortcut value adds to an accumulator: `((q - zero_point) * multiplier + 2^(shift-1)) >> shift`.
 ///
 /// With `shift` 0 nothing is rounded. The format guarantees `255 * |multiplier| < 2^31` with room for the rounding

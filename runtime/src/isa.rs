@@ -20,8 +20,12 @@ pub enum Isa {
     NeonDotprod,
     /// AArch64 with the int8 matrix multiplication of ARMv8.6.
     NeonI8mm,
+    /// Armv7-M: Cortex-M3. Chosen by the crate's feature `cortexm-v7`.
+    CortexmV7,
     /// Cortex-M with the DSP instructions: M4, M7, M33 and their kin. Chosen by the crate's feature `cortexm-dsp`.
     CortexmDsp,
+    /// Cortex-M with Helium, the vector extension MVE: M55, M85. Chosen by the crate's feature `cortexm-mve`.
+    CortexmMve,
 }
 
 impl Isa {
@@ -34,7 +38,9 @@ impl Isa {
         Self::Neon,
         Self::NeonDotprod,
         Self::NeonI8mm,
+        Self::CortexmV7,
         Self::CortexmDsp,
+        Self::CortexmMve,
     ];
 
     /// The name that command lines and reports use.
@@ -48,7 +54,9 @@ impl Isa {
             Self::Neon => "neon",
             Self::NeonDotprod => "neon-dotprod",
             Self::NeonI8mm => "neon-i8mm",
+            Self::CortexmV7 => "cortexm-v7",
             Self::CortexmDsp => "cortexm-dsp",
+            Self::CortexmMve => "cortexm-mve",
         }
     }
 

@@ -56,7 +56,7 @@ pub use error::{LoadError, PlanError, RunError};
 pub use isa::Isa;
 #[cfg(feature = "std")]
 pub use logits::softmax;
-pub use logits::top_k;
+pub use logits::{ranked, top_k};
 pub use model::{Layer, Model};
 pub use plan::Plan;
 pub use preprocess::{ChannelOrder, Preprocess, Resize};

@@ -1,18 +1,23 @@
 //! From logits to an answer.
 
-/// The classes with the largest logits, best first; equal logits in the order of their classes.
+use core::cmp::Reverse;
+
+/// The classes with their logits, best first; equal logits in the order of their classes. Needs no memory: each step looks
+/// at all logits.
+pub fn ranked(logits: &[i32]) -> impl Iterator<Item = (usize, i32)> {
+    let rank = |&(class, logit): &(usize, i32)| (logit, Reverse(class));
+    let entries = logits.iter().copied().enumerate();
+    let best = entries.clone().max_by_key(rank);
+    core::iter::successors(best, move |previous| {
+        entries.clone().filter(|entry| rank(entry) < rank(previous)).max_by_key(rank)
+    })
+}
+
+/// The first of [`ranked`].
 ///
 /// Fills `best` and returns the part of it that was filled: all of it, or one entry per class.
 pub fn top_k<'b>(logits: &[i32], best: &'b mut [(usize, i32)]) -> &'b [(usize, i32)] {
-    let mut filled = 0;
-    for (class, &logit) in logits.iter().enumerate() {
-        let place = best.iter().take(filled).position(|&(_, other)| other < logit).unwrap_or(filled);
-        filled = (filled + 1).min(best.len());
-        let mut moving = (class, logit);
-        for entry in best.iter_mut().take(filled).skip(place) {
-            core::mem::swap(entry, &mut moving);
-        }
-    }
+    let filled = best.iter_mut().zip(ranked(logits)).map(|(entry, ranked)| *entry = ranked).count();
     best.get(..filled).unwrap_or_default()
 }
 

@@ -468,6 +468,11 @@ impl<'m> Model<'m> {
         lines(self.sections.names).nth(index).unwrap_or_default()
     }
 
+    /// Names of the layers; none when the file has no names.
+    pub fn layer_names(&self) -> core::str::Lines<'m> {
+        self.sections.names.lines()
+    }
+
     /// Label of class `index`; `None` when the file has no labels.
     #[must_use]
     pub fn label(&self, index: usize) -> Option<&'m str> {

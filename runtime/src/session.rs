@@ -31,6 +31,16 @@ pub struct Session<'m, 'b> {
     arena: &'b mut [u8],
     packed: &'b [i8],
     threads: Threads,
+    progress: Progress,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Layers that have run.
+    layers: usize,
+    /// Packed weights that they have used.
+    packed: usize,
 }
 
 /// What a layer has computed.
@@ -97,7 +107,8 @@ impl<'m, 'b> Session<'m, 'b> {
         if plan.packed_len() > 0 {
             pack_weights(&plan, packed)?;
         }
-        Ok(Self { plan, arena, packed, threads: Threads::new(plan.useful_threads())? })
+        let threads = Threads::new(plan.useful_threads())?;
+        Ok(Self { plan, arena, packed, threads, progress: Progress::default() })
     }
 
     /// The plan.
@@ -106,9 +117,11 @@ impl<'m, 'b> Session<'m, 'b> {
         &self.plan
     }
 
-    /// The input tensor: `pixel - 128`, row by row, channels innermost. A run overwrites it.
+    /// The input tensor: `pixel - 128`, row by row, channels innermost. A run overwrites it, and a run that
+    /// [`Self::run_layers`] has begun is given up: the next one starts at the first layer.
     #[must_use]
     pub fn input_mut(&mut self) -> &mut [i8] {
+        self.progress = Progress::default();
         let range = self.plan.model().input().range();
         bytemuck::cast_slice_mut(self.arena.get_mut(range).unwrap_or_default())
     }
@@ -141,7 +154,8 @@ impl<'m, 'b> Session<'m, 'b> {
         self.run()
     }
 
-    /// Runs the network on what the input holds and returns its logits.
+    /// Runs the network on what the input holds and returns its logits. When [`Self::run_layers`] has run some layers
+    /// already, those that are left.
     ///
     /// # Errors
     /// [`RunError::Internal`], when memory was changed from outside.
@@ -149,20 +163,61 @@ impl<'m, 'b> Session<'m, 'b> {
         self.run_observed(&mut ())
     }
 
-    /// Runs the network and shows every layer to an observer.
+    /// Runs the network as [`Self::run`] does and shows every layer to an observer.
     ///
     /// # Errors
     /// As [`Self::run`], and the observer's own.
     pub fn run_observed(&mut self, observer: &mut (impl Observer + Send)) -> Result<&[i32], RunError> {
-        let threads = self.threads.clone();
-        threads.run(|| self.run_layers(observer))?;
+        self.run_layers(usize::MAX, observer)?;
         Ok(self.logits())
     }
 
+    /// Runs the next `count` layers at most; `true` when the last one has run, and [`Self::logits`] are those of the input.
+    /// The call after that starts at the first layer again. Between two calls the caller may do anything else, such as
+    /// yield to other tasks, but not change the arena.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), resi8::RunError> {
+    /// # let mut session: resi8::Session<'_, '_> = unimplemented!();
+    /// # let pixels = [0];
+    /// session.set_pixels(&pixels)?;
+    /// while !session.run_layers(1, &mut ())? {
+    ///     std::thread::yield_now(); // of an operating system or an RTOS
+    /// }
+    /// let logits = session.logits();
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::run_observed`]. After one, the next call starts at the first layer and needs a new input.
+    pub fn run_layers(
+        &mut self,
+        count: usize,
+        observer: &mut (impl Observer + Send),
+    ) -> Result<bool, RunError> {
+        let Progress { layers: first, packed } = core::mem::take(&mut self.progress);
+        let end = self.plan.model().layer_count().min(first.saturating_add(count));
+        let threads = self.threads.clone();
+        let packed = threads.run(|| self.run_range(first..end, packed, observer))?;
+        let finished = end == self.plan.model().layer_count();
+        if !finished {
+            self.progress = Progress { layers: end, packed };
+        }
+        Ok(finished)
+    }
+
+    /// Runs consecutive layers, the first of which has its packed weights at `start`; returns where those of the next layer
+    /// begin.
     #[inline(never)]
-    fn run_layers(&mut self, observer: &mut impl Observer) -> Result<(), RunError> {
-        let mut packed = self.packed;
-        for index in 0..self.plan.model().layer_count() {
+    fn run_range(
+        &mut self,
+        layers: core::ops::Range<usize>,
+        start: usize,
+        observer: &mut impl Observer,
+    ) -> Result<usize, RunError> {
+        let mut packed = self.packed.get(start..).unwrap_or_default();
+        for index in layers {
             let broken = RunError::Internal { layer: index };
             // A reference to the layer where it was made: a value would be copied, and it is large.
             let layer = &self.plan.model().layer(index);
@@ -171,10 +226,10 @@ impl<'m, 'b> Session<'m, 'b> {
             packed = self.run_layer(layer, packed).ok_or(broken)?;
             observer.after(layer, self.output_of(layer).ok_or(broken)?)?;
         }
-        Ok(())
+        Ok(self.packed.len() - packed.len())
     }
 
-    /// The logits of the last run, one per class, at the scale [`Self::logits_scale`]; meaningless before it.
+    /// The logits of the last run, one per class, at the scale [`Self::logits_scale`]; meaningless before its end.
     #[must_use]
     pub fn logits(&self) -> &[i32] {
         let bytes = self.arena.get(self.plan.model().output().range()).unwrap_or_default();

@@ -171,7 +171,7 @@ fn dump(plan: Plan<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], folder:
     );
     for (kind, values) in [("int8", &keep.values), ("float", &expected)] {
         let path = folder.join(format!("{name}.{kind}.npy"));
-        NewFile::create(&path)?.finish(&npy(shape, values)?)?;
+        NewFile::create(&path, "--dump-to")?.finish(&npy(shape, values)?)?;
         output::tell(format_args!("wrote {}", path.display()));
     }
     Ok(())

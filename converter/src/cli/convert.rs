@@ -52,7 +52,7 @@ pub(crate) struct ConvertArgs {
 
 /// Runs the command.
 pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
-    let new_file = NewFile::create(&args.output)?;
+    let new_file = NewFile::create(&args.output, "-o")?;
     let input_size = args.preprocess.crop.map(|side| (side, side));
     let network = onnx::read(&args.model, &ImportOptions { input_size })?;
     let [_, _, h, w] = network.input_shape();

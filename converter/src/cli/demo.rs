@@ -80,7 +80,7 @@ struct Demo {
 
 /// Runs the command.
 pub(crate) fn demo(args: &DemoArgs) -> Result<()> {
-    let new_file = args.output.as_deref().map(NewFile::create).transpose()?;
+    let new_file = args.output.as_deref().map(|path| NewFile::create(path, "-o")).transpose()?;
     let network = OnnxModel::from_bytes(NETWORK, Path::new("."), &ImportOptions::default())?;
     let [_, _, h, w] = network.input_shape();
     let cifar = PreprocessArgs {

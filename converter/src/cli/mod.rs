@@ -11,6 +11,7 @@ pub(crate) mod compare;
 pub(crate) mod convert;
 pub(crate) mod demo;
 pub(crate) mod eval;
+pub(crate) mod export;
 pub(crate) mod inspect;
 pub(crate) mod memory_map;
 pub(crate) mod preprocess;
@@ -53,30 +54,31 @@ pub(crate) struct NewFile<'p> {
 }
 
 impl<'p> NewFile<'p> {
-    /// Opens a temporary file beside `path`, so that a folder that cannot be written to is noticed before long work.
-    pub(crate) fn create(path: &'p Path) -> Result<Self> {
+    /// Opens a temporary file beside `path`, so that a folder that cannot be written to is noticed before long work. Errors
+    /// name the option that the path comes from.
+    pub(crate) fn create(path: &'p Path, option: &str) -> Result<Self> {
         // Renaming onto a device, a pipe or a link would put the file in its place.
         if let Ok(existing) = path.symlink_metadata() {
             anyhow::ensure!(
                 !existing.is_dir(),
-                "{} is a folder: give the name of a file with -o",
+                "{} is a folder: give the name of a file with {option}",
                 path.display()
             );
             anyhow::ensure!(
                 existing.is_file(),
-                "{} is a link or a device: give the name of a regular file with -o",
+                "{} is a link or a device: give the name of a regular file with {option}",
                 path.display()
             );
         }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         anyhow::ensure!(
             folder.is_dir(),
-            "there is no folder {}: create it or choose another place with -o",
+            "there is no folder {}: create it or choose another place with {option}",
             folder.display()
         );
         let temporary =
             tempfile::Builder::new().prefix(".resi8-").tempfile_in(folder).with_context(|| {
-                format!("cannot write to the folder {}: choose another place with -o", folder.display())
+                format!("cannot write to the folder {}: choose another place with {option}", folder.display())
             })?;
         Ok(Self { path, temporary })
     }

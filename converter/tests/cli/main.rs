@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod export;
 mod support;
 mod works;
 mod wrong_input;

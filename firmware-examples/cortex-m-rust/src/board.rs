@@ -7,7 +7,6 @@
 )]
 
 use core::arch::asm;
-use core::panic::PanicInfo;
 
 use cortex_m::peripheral::SYST;
 use cortex_m_semihosting::{debug, hio, syscall};
@@ -163,10 +162,4 @@ pub fn stack_used() -> usize {
         lowest = lowest.wrapping_add(1);
     }
     start as usize - lowest as usize
-}
-
-/// Nothing panics: the linked image has no call of it.
-#[panic_handler]
-fn panic(_: &PanicInfo<'_>) -> ! {
-    exit(false)
 }

@@ -149,3 +149,9 @@ impl Observer for Layers {
         Ok(())
     }
 }
+
+/// Nothing panics: the linked image has no call of it.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    board::exit(false)
+}

@@ -288,6 +288,14 @@ pub struct ChannelRecord {
 impl ChannelRecord {
     /// Bytes in the file.
     pub const LEN: usize = 16;
+    /// Where its fields are, for kernels that read it where it is.
+    pub const BIAS: usize = 0;
+    /// See [`Self::BIAS`].
+    pub const MANTISSA: usize = 4;
+    /// See [`Self::BIAS`].
+    pub const SKIP_MULTIPLIER: usize = 8;
+    /// See [`Self::BIAS`].
+    pub const SHIFT: usize = 12;
 
     /// Reads the record.
     #[inline]

@@ -22,7 +22,11 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
-#[cfg(all(feature = "cortexm-dsp", target_arch = "arm", target_os = "none"))]
+#[cfg(all(
+    any(feature = "cortexm-v7", feature = "cortexm-dsp", feature = "cortexm-mve"),
+    target_arch = "arm",
+    target_os = "none"
+))]
 mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
@@ -52,6 +56,8 @@ pub struct Kernels {
     pub max_into: fn(out: &mut [i8], input: &[i8]),
     /// `sums[c] += input[c]`.
     pub sum_into: fn(sums: &mut [i32], input: &[i8]),
+    /// `out[i] = input[i]`, of as many values as both have: rows of activations.
+    pub copy_into: fn(out: &mut [i8], input: &[i8]),
 }
 
 /// The microkernel of direct convolution and the layouts that it reads.
@@ -362,8 +368,12 @@ impl Kernels {
             Isa::NeonI8mm => arm::neon_i8mm::kernels(),
             #[cfg(all(target_arch = "arm", target_os = "linux"))]
             Isa::Neon => arm::neon_armv7::kernels(),
+            #[cfg(all(feature = "cortexm-v7", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmV7 => Some(&cortexm::v7::KERNELS),
             #[cfg(all(feature = "cortexm-dsp", target_arch = "arm", target_os = "none"))]
             Isa::CortexmDsp => Some(&cortexm::dsp::KERNELS),
+            #[cfg(all(feature = "cortexm-mve", target_arch = "arm", target_os = "none"))]
+            Isa::CortexmMve => Some(&cortexm::mve::KERNELS),
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }

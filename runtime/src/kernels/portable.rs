@@ -11,7 +11,7 @@ use crate::model::Channel;
 /// Output pixels of a tile.
 const MR: usize = 2;
 /// Output channels of a tile.
-const NR: usize = 4;
+pub(super) const NR: usize = 4;
 
 /// The table of [`Isa::Portable`].
 pub static KERNELS: Kernels = Kernels {
@@ -21,10 +21,11 @@ pub static KERNELS: Kernels = Kernels {
     dot,
     max_into,
     sum_into,
+    copy_into,
 };
 
 /// Accumulators first, then the epilogue, tile by tile.
-fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
+pub(super) fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     for first in (0..block.patches.pixels).step_by(MR) {
         // The last tile of an odd number of pixels computes one twice: no second loop for it.
         let pixels = [first, (first + 1).min(block.patches.pixels - 1)];
@@ -77,7 +78,7 @@ fn product(x: i8, w: i8) -> i32 {
 }
 
 /// Bias, shortcut, requantization and clamp of one pixel's channels.
-fn store(target: &Target<'_>, pixel: usize, acc: &[i32; NR], out: &mut [i8]) -> Option<()> {
+pub(super) fn store(target: &Target<'_>, pixel: usize, acc: &[i32; NR], out: &mut [i8]) -> Option<()> {
     let [low, high] = target.epilogue.clamp;
     let channels = target.channels.get(target.first_channel..)?;
     let out = out.get_mut(target.grid.place(pixel) + target.first_channel..)?;
@@ -112,5 +113,13 @@ pub(super) fn max_into(out: &mut [i8], input: &[i8]) {
 pub(super) fn sum_into(sums: &mut [i32], input: &[i8]) {
     for (sum, &value) in sums.iter_mut().zip(input) {
         *sum += i32::from(value);
+    }
+}
+
+#[inline(always)]
+pub(super) fn copy_into(out: &mut [i8], input: &[i8]) {
+    let len = out.len().min(input.len());
+    if let (Some(out), Some(input)) = (out.get_mut(..len), input.get(..len)) {
+        out.copy_from_slice(input);
     }
 }

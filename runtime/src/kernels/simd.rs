@@ -74,6 +74,7 @@ macro_rules! table {
             dot: compiled::dot,
             max_into: compiled::max_into,
             sum_into: compiled::sum_into,
+            copy_into: $crate::kernels::portable::copy_into,
         };
 
         mod compiled {

@@ -11,15 +11,15 @@
 //! ```
 //!
 //! Each pair of registers with a pixel's four values is loaded (`ldrd`) right before its two `smlad`: 27 instructions for 32
-//! products. A tile of up to 4 pixels has a loop of its own. Scratch is scarce, so only one tile's patches exist at a time.
+//! products. A tile of up to 4 pixels has a loop of its own.
 #![allow(unsafe_code, reason = "assembly")]
 
-use core::arch::{asm, naked_asm};
+use core::arch::asm;
 
+use super::tiles::{self, Job, NR, Tiles, channels_of_tile};
 use crate::Isa;
-use crate::arith::requantize_high;
-use crate::kernels::{ConvBlock, Direct, Epilogue, Kernels, Packing, Patches, Shape, SkipValues, portable};
-use crate::model::Channel;
+use crate::format::records::ChannelRecord;
+use crate::kernels::{Direct, Kernels, Packing, Patches, Shape, portable};
 
 /// Most pixels of a tile.
 const MR: usize = 8;
@@ -31,269 +31,142 @@ pub(in crate::kernels) static KERNELS: Kernels = Kernels {
     isa: Isa::CortexmDsp,
     direct: Direct {
         mr: MR,
-        nr: 1 << 12,
+        nr: NR,
         block_bytes: 0,
         block_columns: MR,
         packing: Some(Packing {
             weights_len: |_| Some(0),
             pack_weights: |_, _| Some(()),
-            patches_len: |shape| (shape.depth() * MR * size_of::<i16>()).checked_next_multiple_of(64),
+            patches_len: tiles::panel_len::<Dsp>,
             pack_patches: |shape, _, patches, panels| {
-                let tiles = (0..patches.pixels).step_by(MR);
-                for (first, panel) in tiles.zip(panels.chunks_exact_mut(panel_len(shape).max(64))) {
+                let firsts = (0..patches.pixels).step_by(MR);
+                for (first, panel) in firsts.zip(panels.chunks_exact_mut(tiles::panel_len::<Dsp>(shape)?)) {
                     pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
                 }
                 Some(())
             },
         }),
-        conv,
+        conv: tiles::conv::<Dsp>,
     },
     winograd: None,
     dot: portable::dot,
     max_into: portable::max_into,
     sum_into: portable::sum_into,
+    copy_into: portable::copy_into,
 };
 
-/// Bytes of the panel of a tile.
-const fn panel_len(shape: &Shape) -> usize {
-    (shape.depth() * MR * size_of::<i16>()).next_multiple_of(64)
-}
+/// The tiles of this instruction set.
+struct Dsp;
 
-/// Pixels that the loop works on for a tile of `pixels` pixels.
-const fn lanes(pixels: usize) -> usize {
-    if pixels > HALF { MR } else { HALF }
+impl Tiles for Dsp {
+    const MR: usize = MR;
+    const VALUE_LEN: usize = size_of::<i16>();
+
+    fn lanes(pixels: usize) -> usize {
+        if pixels > HALF { MR } else { HALF }
+    }
+
+    unsafe fn run(lanes: usize, job: &Job) {
+        // SAFETY: the caller's.
+        unsafe { if lanes == MR { multiply_8(job) } else { multiply_4(job) } };
+    }
 }
 
 /// Packs the patches of the tile that begins at pixel `first`. What pixels that it does not have would hold is left as it is.
 fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i16]) -> Option<()> {
     let pixels = (patches.pixels - first).min(MR);
-    let lanes = lanes(pixels);
+    let lanes = Dsp::lanes(pixels);
     let mut places = patches.grid.places_from(first);
     for pixel in 0..pixels {
-        let place = places.next()?;
-        for run in 0..shape.runs {
-            let values = patches.source.get(place + run * patches.run_stride..)?.get(..shape.run_len)?;
-            if shape.run_len.is_multiple_of(4) {
-                let quads = panel.get_mut((run * shape.run_len * lanes + pixel * 4)..)?;
-                widen(values, quads, lanes)?;
-            } else {
-                for (index, value) in (run * shape.run_len..).zip(values) {
-                    *panel.get_mut(place_in_panel(index, shape.depth(), lanes, pixel))? = i16::from(*value);
-                }
+        let patch = patches.source.get(places.next()?..)?;
+        if shape.run_len.is_multiple_of(4) {
+            widen(shape, patch, patches.run_stride, panel.get_mut(pixel * 4..)?, 4 * lanes)?;
+        } else {
+            widen_across_runs(shape, patch, patches.run_stride, panel, pixel, lanes)?;
+        }
+    }
+    Some(())
+}
+
+/// Widens a patch whose fours are partly in one run and partly in the next, and what is left at its end.
+fn widen_across_runs(
+    shape: &Shape,
+    patch: &[i8],
+    run_stride: usize,
+    panel: &mut [i16],
+    pixel: usize,
+    lanes: usize,
+) -> Option<()> {
+    let (mut four, mut seen) = ([0i8; 4], 0);
+    let fours = shape.depth() / 4;
+    let (in_fours, rest) = panel.split_at_mut_checked(fours * 4 * lanes)?;
+    let mut in_fours = in_fours.get_mut(pixel * 4..).unwrap_or_default().chunks_mut(4 * lanes);
+    for run in 0..shape.runs {
+        for value in patch.get(run * run_stride..)?.get(..shape.run_len)? {
+            let [_, b, c, d] = four;
+            four = [b, c, d, *value];
+            seen += 1;
+            if seen % 4 == 0 {
+                let out: &mut [i16; 4] = in_fours.next()?.first_chunk_mut()?;
+                *out = [b, d, c, *value].map(i16::from);
             }
         }
     }
-    Some(())
-}
-
-/// Where value `index` of a pixel's patch goes.
-const fn place_in_panel(index: usize, depth: usize, lanes: usize, pixel: usize) -> usize {
-    if index < depth / 4 * 4 {
-        index / 4 * 4 * lanes + pixel * 4 + [0, 2, 1, 3][index % 4]
-    } else {
-        index * lanes + pixel
-    }
-}
-
-/// Widens fours of values, one for every `4 * lanes` of `out`.
-#[inline(always)]
-fn widen(values: &[i8], out: &mut [i16], lanes: usize) -> Option<()> {
-    let (fours, _) = values.as_chunks::<4>();
-    for (four, out) in fours.iter().zip(out.chunks_mut(4 * lanes)) {
-        let four = u32::from_le_bytes(four.map(i8::cast_unsigned));
-        let (even, odd): (u32, u32);
-        // SAFETY: this build is for a CPU with the DSP instructions; nothing but registers is read or written.
-        unsafe {
-            asm!(
-                "sxtb16 {even}, {four}",
-                "sxtb16 {odd}, {four}, ror #8",
-                four = in(reg) four, even = out(reg) even, odd = out(reg) odd,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        let words: &mut [u32; 2] =
-            bytemuck::try_from_bytes_mut(bytemuck::cast_slice_mut(out.get_mut(..4)?)).ok()?;
-        *words = [even, odd];
+    let left = shape.depth() % 4;
+    for (index, value) in four.iter().skip(4 - left).enumerate() {
+        *rest.get_mut(index * lanes + pixel)? = i16::from(*value);
     }
     Some(())
 }
 
-/// See [`Direct::conv`].
-fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
-    let ConvBlock { shape, target, .. } = block;
-    let channels = target.first_channel..shape.channels.min(target.first_channel + KERNELS.direct.nr);
-    let mut places = target.grid.places();
-    let mut skip_places = target.skip.as_ref().map(|skip| skip.grid.places());
-    let tiles = (0..block.patches.pixels).step_by(MR);
-    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len(shape).max(64))) {
-        let pixels = (block.patches.pixels - first).min(MR);
-        let tile = Tile {
-            places: core::array::from_fn(|pixel| if pixel < pixels { places.next().unwrap_or(0) } else { 0 }),
-            skip_places: core::array::from_fn(|pixel| match &mut skip_places {
-                Some(places) if pixel < pixels => places.next().unwrap_or(0),
-                _ => 0,
-            }),
-            pixels,
-        };
-        for channel in channels.clone() {
-            let weights = block.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
-            let parameters = Channel::read(target.channels.get(channel)?);
-            let mut sums = products(panel, weights, lanes(pixels))?;
-            if let Some(skip) = &target.skip {
-                tile.add_skip(skip, channel, &parameters, &mut sums, out)?;
-            }
-            tile.store(&target.epilogue, channel, &parameters, &sums, out)?;
-        }
-    }
-    Some(())
-}
-
-/// The pixels of a tile.
-struct Tile {
-    /// Where their channels start in the output.
-    places: [usize; MR],
-    /// Where they start in the shortcut.
-    skip_places: [usize; MR],
-    /// Their number.
-    pixels: usize,
-}
-
-impl Tile {
-    /// Adds what the shortcut contributes to the sums of a channel.
-    fn add_skip(
-        &self,
-        skip: &SkipValues<'_>,
-        channel: usize,
-        parameters: &Channel,
-        sums: &mut [i32; MR],
-        out: &[i8],
-    ) -> Option<()> {
-        let own_channel = channel.wrapping_sub(skip.channel);
-        if own_channel >= skip.channel_count {
-            return Some(());
-        }
-        let (values, places, channel) = match skip.values {
-            Some(values) => (values, &self.skip_places, own_channel),
-            None => (out, &self.places, channel),
-        };
-        for (sum, place) in sums.iter_mut().zip(places).take(self.pixels) {
-            let value = *values.get(place + channel)?;
-            *sum += crate::arith::skip_term(value, skip.zero_point, parameters.skip_multiplier, skip.shift);
-        }
-        Some(())
-    }
-
-    /// Requantizes, clamps and stores the sums of a channel.
-    fn store(
-        &self,
-        epilogue: &Epilogue,
-        channel: usize,
-        parameters: &Channel,
-        sums: &[i32; MR],
-        out: &mut [i8],
-    ) -> Option<()> {
-        let [low, high] = epilogue.clamp;
-        for (sum, place) in sums.iter().zip(&self.places).take(self.pixels) {
-            let acc = parameters.bias + sum;
-            *out.get_mut(place + channel)? =
-                requantize_high(acc, parameters.multiplier, epilogue.zero_point, low, high);
-        }
-        Some(())
-    }
-}
-
-/// What the assembly is told, in the order in which it reads it.
-#[repr(C)]
-struct Job {
-    panel: *const i8,
-    weights: *const i8,
-    /// Where the weights end that are read 16 at a time.
-    sixteens: *const i8,
-    /// Where those end that are read 4 at a time.
-    fours: *const i8,
-    end: *const i8,
-    sums: *mut i32,
-}
-
-/// The sums of a tile of `lanes` pixels and one channel; `None` when the panel is too short.
-#[inline(always)]
-fn products(panel: &[i8], weights: &[i8], lanes: usize) -> Option<[i32; MR]> {
-    let mut sums = [0; MR];
-    let depth = weights.len();
-    if panel.len() < depth * lanes * size_of::<i16>() || panel.as_ptr().align_offset(4) != 0 {
+/// Widens the fours of a patch's runs into one for every `step` values of `out`.
+fn widen(shape: &Shape, patch: &[i8], run_stride: usize, out: &mut [i16], step: usize) -> Option<()> {
+    let last_run = shape.runs.checked_sub(1)?.checked_mul(run_stride)?;
+    patch.get(last_run..)?.get(..shape.run_len)?;
+    let fours = shape.depth() / 4;
+    if fours == 0 || out.len() < (fours - 1) * step + 4 || out.as_ptr().align_offset(4) != 0 {
         return None;
     }
-    let start = weights.as_ptr();
-    let job = Job {
-        panel: panel.as_ptr(),
-        weights: start,
-        sixteens: start.wrapping_add(depth / 16 * 16),
-        fours: start.wrapping_add(depth / 4 * 4),
-        end: start.wrapping_add(depth),
-        sums: sums.as_mut_ptr(),
-    };
-    // SAFETY: this build is for a CPU with the DSP instructions; the panel is aligned to 4 bytes and has `lanes` values of 16 bits
-    // for every weight, and `lanes` sums are written, of which there are as many or more.
-    unsafe { if lanes == MR { multiply_8(&raw const job) } else { multiply_4(&raw const job) } };
-    Some(sums)
+    let gap = run_stride.wrapping_sub(shape.run_len);
+    let fours_of_run = shape.run_len / 4;
+    // SAFETY: this build is for a CPU with the DSP instructions. The last run ends in the patch, so all of them do, and `out`, which is
+    // aligned to 4 bytes, has four values for the last four of them.
+    unsafe {
+        asm!(
+            ".cpu cortex-m33",
+            "2:",
+            "mov {left}, {fours_of_run}",
+            "3:",
+            "ldr {odd}, [{patch}], #4",
+            "sxtb16 {even}, {odd}",
+            "sxtb16 {odd}, {odd}, ror #8",
+            "strd {even}, {odd}, [{out}]",
+            "add {out}, {out}, {step}",
+            "subs {left}, {left}, #1",
+            "bne 3b",
+            "add {patch}, {patch}, {gap}",
+            "subs {runs}, {runs}, #1",
+            "bne 2b",
+            patch = inout(reg) patch.as_ptr() => _,
+            out = inout(reg) out.as_mut_ptr() => _,
+            runs = inout(reg) shape.runs => _,
+            gap = in(reg) gap,
+            fours_of_run = in(reg) fours_of_run,
+            step = in(reg) step * size_of::<i16>(),
+            left = out(reg) _,
+            even = out(reg) _,
+            odd = out(reg) _,
+            options(nostack),
+        );
+    }
+    Some(())
 }
 
-/// A function that computes the sums of one channel for the tile's pixels. Registers: r4 and on sums, r0 panel, r1 weights, r2 and r3
-/// weights of 16 bits, r12 and lr values of a pixel; the ends of the loops and the place of the sums are on the stack, since no
-/// register is left.
-macro_rules! multiply {
-    ($name:ident, [$($sum:literal),+], [$([$low:literal, $high:literal]),+]) => {
-        #[unsafe(naked)]
-        unsafe extern "C" fn $name(job: *const Job) {
-            naked_asm!(
-                "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
-                "sub sp, #16",
-                "ldm r0!, {{r1, r2, r3, r4, r5, r6}}",
-                "strd r3, r4, [sp]",
-                "strd r5, r6, [sp, #8]",
-                "mov r0, r1",
-                "mov r1, r2",
-                $(concat!("mov ", $sum, ", #0"),)+
-                "ldr r2, [sp]",
-                "b 3f",
-                "2:",
-                multiply!(@four $($sum),+),
-                multiply!(@four $($sum),+),
-                multiply!(@four $($sum),+),
-                multiply!(@four $($sum),+),
-                "ldr r2, [sp]",
-                "3:",
-                "cmp r1, r2",
-                "bne 2b",
-                "ldr r2, [sp, #4]",
-                "b 5f",
-                "4:",
-                multiply!(@four $($sum),+),
-                "ldr r2, [sp, #4]",
-                "5:",
-                "cmp r1, r2",
-                "bne 4b",
-                "ldr r2, [sp, #8]",
-                "b 7f",
-                "6:",
-                "ldrsb r2, [r1], #1",
-                $(
-                    "ldr r12, [r0], #4",
-                    concat!("smlabb ", $low, ", r12, r2, ", $low),
-                    concat!("smlatb ", $high, ", r12, r2, ", $high),
-                )+
-                "ldr r2, [sp, #8]",
-                "7:",
-                "cmp r1, r2",
-                "bne 6b",
-                "ldr r2, [sp, #12]",
-                multiply!(@store $($sum),+),
-                "add sp, #16",
-                "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
-            )
-        }
+/// The instructions of [`channels_of_tile`]: r0 panel, r1 weights; r2, r3, r12 and lr are free while products are made.
+macro_rules! dsp {
+    (@sixteen $($sum:literal),+) => {
+        concat!(dsp!(@four $($sum),+), dsp!(@four $($sum),+), dsp!(@four $($sum),+), dsp!(@four $($sum),+))
     };
-    // Four values of depth.
     (@four $($sum:literal),+) => {
         concat!(
             "ldr r2, [r1], #4\n",
@@ -306,14 +179,33 @@ macro_rules! multiply {
             )+
         )
     };
-    (@store $first:literal $(, $sum:literal)+) => {
-        concat!("stm r2, {{", $first, $(", ", $sum,)+ "}}")
+    (@one $($sum:literal),+) => {
+        concat!(
+            "ldrsb r2, [r1], #1\n",
+            $(
+                "ldrsh r12, [r0], #2\n",
+                "smlabb ", $sum, ", r12, r2, ", $sum, "\n",
+            )+
+        )
+    };
+    // r2 mantissa, r3 rounding constant, r12 shift, lr zero point. `smmla` adds the constant to the high half of the product.
+    (@requantize $sum:literal) => {
+        concat!(
+            "smmla ", $sum, ", ", $sum, ", r2, r3\n",
+            "asr.w ", $sum, ", ", $sum, ", r12\n",
+            "add.w ", $sum, ", ", $sum, ", lr\n",
+            "ssat ", $sum, ", #8, ", $sum, "\n",
+        )
+    };
+    (@requantize_len) => {
+        16
     };
 }
 
-multiply!(
+channels_of_tile!(
     multiply_8,
+    dsp,
     ["r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11"],
-    [["r4", "r5"], ["r6", "r7"], ["r8", "r9"], ["r10", "r11"]]
+    ["r11", "r10", "r9", "r8", "r7", "r6", "r5", "r4"]
 );
-multiply!(multiply_4, ["r4", "r5", "r6", "r7"], [["r4", "r5"], ["r6", "r7"]]);
+channels_of_tile!(multiply_4, dsp, ["r4", "r5", "r6", "r7"], ["r7", "r6", "r5", "r4"]);

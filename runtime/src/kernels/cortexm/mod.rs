@@ -3,3 +3,9 @@
 
 #[cfg(feature = "cortexm-dsp")]
 pub(super) mod dsp;
+#[cfg(feature = "cortexm-mve")]
+pub(super) mod mve;
+#[cfg(any(feature = "cortexm-v7", feature = "cortexm-dsp"))]
+mod tiles;
+#[cfg(feature = "cortexm-v7")]
+pub(super) mod v7;

@@ -130,7 +130,7 @@ impl<'a> Block<'a> {
             let input_rows = (rows.len() - 1) * down + plan.shape.runs;
             let padded = padded.get_mut(..input_rows * plan.row_len)?;
             let part = rows::Part { row: first_row, column: columns.start * right, row_len: plan.row_len };
-            rows::copy_padded(run.conv, &run.layer.input, run.input, &part, padded)?;
+            rows::copy_padded(run, &part, padded)?;
             &*padded
         };
         let width = columns.len();

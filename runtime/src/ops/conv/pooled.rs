@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, Needs, rows};
+use super::{ConvRun, Needs};
 use crate::model::{Pool, Tensor};
 use crate::ops::pool;
 
@@ -61,7 +61,7 @@ pub(super) fn run(
         let moved = kept.start - there.start;
         for row in (0..kept.len()).filter(|_| moved > 0) {
             let (to, from) = map.split_at_mut_checked((row + moved) * plan.row_len)?;
-            rows::copy(from, to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?);
+            (run.kernels.copy_into)(to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?, from);
         }
         let missing = seen.start.max(kept.end)..seen.end;
         let new = map.get_mut(kept_len..)?.get_mut(..missing.len() * plan.row_len)?;

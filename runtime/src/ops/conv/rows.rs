@@ -1,6 +1,7 @@
 //! Input rows with their padding.
 
-use crate::model::{Conv, Pad, Tensor};
+use super::ConvRun;
+use crate::model::{Pad, Tensor};
 
 /// A part of the padded input.
 pub(super) struct Part {
@@ -15,15 +16,10 @@ pub(super) struct Part {
 /// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
 /// below the bottom padding is padding too.
 #[inline(never)]
-pub(super) fn copy_padded(
-    conv: &Conv<'_>,
-    tensor: &Tensor,
-    input: &[i8],
-    part: &Part,
-    out: &mut [i8],
-) -> Option<()> {
+pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Option<()> {
+    let ConvRun { conv, input, kernels, .. } = *run;
     let [top, left, ..] = conv.window.pads;
-    let Tensor { h, w, c, .. } = *tensor;
+    let Tensor { h, w, c, .. } = run.layer.input;
     let before = (left.saturating_sub(part.column) * c).min(part.row_len);
     let start = (part.column.saturating_sub(left) * c).min(w * c);
     let inside = (w * c - start).min(part.row_len - before);
@@ -35,15 +31,10 @@ pub(super) fn copy_padded(
         let (before, rest) = out.split_at_mut_checked(before)?;
         let (middle, after) = rest.split_at_mut_checked(inside)?;
         fill_pad(before, conv.pad, c);
-        copy(input.get(row * w * c + start..)?.get(..inside)?, middle);
+        (kernels.copy_into)(middle, input.get(row * w * c + start..)?.get(..inside)?);
         fill_pad(after, conv.pad, c);
     }
     Some(())
-}
-
-/// Copies as many values as `out` has. `copy_from_slice` would panic when there are fewer, which the compiler cannot rule out.
-pub(super) fn copy(values: &[i8], out: &mut [i8]) {
-    out.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
 }
 
 /// Fills whole pixels with what a padded tap reads.

@@ -154,7 +154,7 @@ impl Block<'_> {
             }
             let (run, row_len) = (self.run, self.plan.row_len);
             let part = rows::Part { row: first, column: 0, row_len };
-            rows::copy_padded(run.conv, &run.layer.input, run.input, &part, scratch.rows)?;
+            rows::copy_padded(run, &part, scratch.rows)?;
             (self.winograd.transform_input)(scratch.rows, row_len, chunks, out)?;
         }
         Some(())

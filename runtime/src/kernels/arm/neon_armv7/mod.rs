@@ -55,6 +55,7 @@ static KERNELS: Kernels = Kernels {
     dot: portable::dot,
     max_into: |out, input| NEON.max_into(out, input),
     sum_into: portable::sum_into,
+    copy_into: portable::copy_into,
 };
 
 /// The table, if this CPU has NEON.

@@ -1,0 +1,110 @@
+//! Armv7-M without the DSP instructions: Cortex-M3, in assembly, because compilers do not keep enough values in its registers.
+//!
+//! A tile is one channel of 4 pixels. Patches are packed as int32, `[depth][4 pixels]`: one `ldm` loads the four values for a weight, so
+//! that 4 products take 6 instructions.
+#![allow(unsafe_code, reason = "assembly")]
+
+use super::tiles::{self, Job, NR, Tiles, channels_of_tile};
+use crate::Isa;
+use crate::format::records::ChannelRecord;
+use crate::kernels::{Direct, Kernels, Packing, Patches, Shape, portable};
+
+/// Most pixels of a tile.
+const MR: usize = 4;
+
+/// The table of [`Isa::CortexmV7`].
+pub(in crate::kernels) static KERNELS: Kernels = Kernels {
+    isa: Isa::CortexmV7,
+    direct: Direct {
+        mr: MR,
+        nr: NR,
+        block_bytes: 0,
+        block_columns: MR,
+        packing: Some(Packing {
+            weights_len: |_| Some(0),
+            pack_weights: |_, _| Some(()),
+            patches_len: tiles::panel_len::<V7>,
+            pack_patches: |shape, _, patches, panels| {
+                let firsts = (0..patches.pixels).step_by(MR);
+                for (first, panel) in firsts.zip(panels.chunks_exact_mut(tiles::panel_len::<V7>(shape)?)) {
+                    pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
+                }
+                Some(())
+            },
+        }),
+        conv: tiles::conv::<V7>,
+    },
+    winograd: None,
+    dot: portable::dot,
+    max_into: portable::max_into,
+    sum_into: portable::sum_into,
+    copy_into: portable::copy_into,
+};
+
+/// The tiles of this instruction set.
+struct V7;
+
+impl Tiles for V7 {
+    const MR: usize = MR;
+    const VALUE_LEN: usize = size_of::<i32>();
+
+    fn lanes(_: usize) -> usize {
+        MR
+    }
+
+    unsafe fn run(_: usize, job: &Job) {
+        // SAFETY: the caller's.
+        unsafe { multiply_4(job) };
+    }
+}
+
+/// Packs the patches of the tile that begins at pixel `first`. What pixels that it does not have would hold is left as it is.
+fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i32]) -> Option<()> {
+    let places = patches.grid.places_from(first);
+    for (pixel, place) in places.take((patches.pixels - first).min(MR)).enumerate() {
+        let patch = patches.source.get(place..)?;
+        for run in 0..shape.runs {
+            let values = patch.get(run * patches.run_stride..)?.get(..shape.run_len)?;
+            let out = panel.get_mut(run * shape.run_len * MR + pixel..)?;
+            for (out, value) in out.iter_mut().step_by(MR).zip(values) {
+                *out = i32::from(*value);
+            }
+        }
+    }
+    Some(())
+}
+
+/// The instructions of [`channels_of_tile`]: r0 panel, r1 weights; r2, r3, r8 to r12 and lr are free while products are made.
+macro_rules! v7 {
+    (@sixteen $($sum:literal),+) => {
+        concat!(v7!(@four $($sum),+), v7!(@four $($sum),+), v7!(@four $($sum),+), v7!(@four $($sum),+))
+    };
+    (@four $($sum:literal),+) => {
+        concat!(v7!(@one $($sum),+), v7!(@one $($sum),+), v7!(@one $($sum),+), v7!(@one $($sum),+))
+    };
+    (@one $first:literal, $second:literal, $third:literal, $fourth:literal) => {
+        concat!(
+            "ldrsb r2, [r1], #1\n",
+            "ldm r0!, {{r8, r9, r10, r11}}\n",
+            "mla ", $first, ", r8, r2, ", $first, "\n",
+            "mla ", $second, ", r9, r2, ", $second, "\n",
+            "mla ", $third, ", r10, r2, ", $third, "\n",
+            "mla ", $fourth, ", r11, r2, ", $fourth, "\n",
+        )
+    };
+    // r2 mantissa, r3 rounding constant, r12 shift, lr zero point; r8 gets the low half of the product.
+    (@requantize $sum:literal) => {
+        concat!(
+            "smull r8, ", $sum, ", ", $sum, ", r2\n",
+            "add.w ", $sum, ", ", $sum, ", r3\n",
+            "asr.w ", $sum, ", ", $sum, ", r12\n",
+            "add.w ", $sum, ", ", $sum, ", lr\n",
+            "ssat ", $sum, ", #8, ", $sum, "\n",
+        )
+    };
+    (@requantize_len) => {
+        20
+    };
+}
+
+channels_of_tile!(multiply_4, v7, ["r4", "r5", "r6", "r7"], ["r7", "r6", "r5", "r4"]);

@@ -1,0 +1,395 @@
+//! Comparison of a table's microkernels with a loop over the normative arithmetic. Without the standard library, so that
+//! firmware can run it on the processors that have no other way.
+
+extern crate alloc;
+
+use alloc::{format, vec, vec::Vec};
+
+use resi8::arith::{requantize, skip_term};
+use resi8::format::records::ChannelRecord;
+use resi8::kernels::winograd::{self, Finish, InputChunk, Multiply, Winograd};
+use resi8::kernels::{ConvBlock, Epilogue, Grid, Kernels, LayerWeights, Patches, Shape, SkipValues, Target};
+use resi8::model::Channel;
+
+use super::values::{Random, Values};
+
+const GUARD: i8 = 0x5a;
+
+/// From a sum of products to an output, by the formulas.
+pub fn finish(target: &Target<'_>, pixel: usize, channel: usize, sum: i64, out: &mut [i8]) {
+    let parameters = Channel::read(&target.channels[channel]);
+    let place = target.grid.place(pixel);
+    let mut acc = i64::from(parameters.bias) + sum;
+    if let Some(skip) = &target.skip {
+        let own = channel as i64 - skip.channel as i64;
+        if (0..skip.channel_count as i64).contains(&own) {
+            let q = skip.values.map_or(out[place + channel], |v| v[skip.grid.place(pixel) + own as usize]);
+            acc += i64::from(skip_term(q, skip.zero_point, parameters.skip_multiplier, skip.shift));
+        }
+    }
+    let [low, high] = target.epilogue.clamp;
+    let acc = i32::try_from(acc).unwrap();
+    out[place + channel] = requantize(acc, parameters.multiplier, target.epilogue.zero_point, low, high);
+}
+
+/// Activations as they come: mostly small, seldom large, so that kernels that treat the two differently do both.
+fn mostly_small(random: &mut Random) -> i8 {
+    let reach = random.pick(&[3, 3, 3, 60, 255]);
+    (random.range(0, reach) - 128) as i8
+}
+
+/// Channel records whose accumulators reach as far as the format allows, and ordinary ones.
+fn channel_records(
+    random: &mut Random,
+    count: usize,
+    fan_in: usize,
+    skip: bool,
+    extreme: bool,
+) -> Vec<[u8; ChannelRecord::LEN]> {
+    let spread = fan_in.isqrt() as i64 * 5000;
+    let reach = (1i64 << 30) - 1 - fan_in as i64 * 127 * 128 - (1 << 29);
+    (0..count)
+        .map(|_| {
+            let bias = if extreme { random.pick(&[-reach, reach]) } else { random.range(-spread, spread) };
+            let shift = if extreme {
+                random.pick(&[2, 29, 30])
+            } else {
+                (i64::from(spread.ilog2()) - 6).clamp(2, 30)
+            };
+            let mantissa =
+                random.pick(&[1 << 30, i32::MAX, random.clone().range(1 << 30, i32::MAX.into()) as i32]);
+            let limit = if extreme { 2_000_000 } else { spread };
+            let skip_multiplier = if skip { random.range(-limit, limit) as i32 } else { 0 };
+            ChannelRecord { bias: bias as i32, mantissa, skip_multiplier, shift: shift as u8 }.write()
+        })
+        .collect()
+}
+
+/// Random pixels that do not overlap, `len` values each, and the end of the last one.
+fn random_grid(random: &mut Random, pixels: usize, width: usize, len: usize) -> (Grid, usize) {
+    let column = len + random.size(0, 5);
+    let row = width * column + random.size(0, 9);
+    let grid = Grid { start: random.size(0, 9), width, row, column };
+    (grid, grid.place(pixels - 1) + len)
+}
+
+/// The outputs of a block and what joins them, random.
+struct Outputs {
+    grid: Grid,
+    /// Channel records from byte `records_start` on: a file may be anywhere in memory.
+    records: Vec<u8>,
+    records_start: usize,
+    skip_values: Vec<i8>,
+    skip: Option<SkipValues<'static>>,
+    reads_skip_values: bool,
+    epilogue: Epilogue,
+    before: Vec<i8>,
+}
+
+impl Outputs {
+    /// `pixels` pixels of `channels` values, in rows of `width`.
+    fn new(
+        random: &mut Random,
+        values: Values,
+        [pixels, width]: [usize; 2],
+        channels: usize,
+        fan_in: usize,
+    ) -> Self {
+        let (grid, end) = random_grid(random, pixels, width, channels);
+        let skip_kind = random.size(0, 2);
+        let in_place = skip_kind == 2;
+        let skip_channels = if in_place { channels } else { random.size(1, channels) };
+        let (skip_grid, skip_end) = random_grid(random, pixels, width, skip_channels);
+        let skip = SkipValues {
+            values: None,
+            grid: skip_grid,
+            channel_count: skip_channels,
+            channel: random.size(0, channels - skip_channels),
+            zero_point: random.i8(),
+            shift: random.size(0, 8) as u8,
+        };
+        let extreme = random.size(0, 3) == 0;
+        let mut records = channel_records(random, channels, fan_in, skip_kind > 0, extreme);
+        // Channels that the shortcut does not reach have no multiplier for it.
+        for (channel, record) in records.iter_mut().enumerate() {
+            if !(skip.channel..skip.channel + skip.channel_count).contains(&channel) {
+                *record = ChannelRecord { skip_multiplier: 0, ..ChannelRecord::read(record) }.write();
+            }
+        }
+        let records_start = random.size(0, 3);
+        Self {
+            grid,
+            records: core::iter::repeat_n(0, records_start).chain(records.into_iter().flatten()).collect(),
+            records_start,
+            skip_values: (0..skip_end).map(|i| values.get(random, i, -128)).collect(),
+            skip: (skip_kind > 0).then_some(skip),
+            reads_skip_values: !in_place,
+            epilogue: Epilogue {
+                zero_point: random.i8(),
+                clamp: random.pick(&[[-128, 127], [-128, -128], [127, 127], [-17, 90]]),
+            },
+            before: (0..end).map(|_| random.i8()).collect(),
+        }
+    }
+
+    fn records(&self) -> &[[u8; ChannelRecord::LEN]] {
+        self.records[self.records_start..].as_chunks().0
+    }
+
+    fn target(&self, first_channel: usize) -> Target<'_> {
+        let values = self.reads_skip_values.then_some(self.skip_values.as_slice());
+        Target {
+            channels: self.records(),
+            first_channel,
+            grid: self.grid,
+            epilogue: self.epilogue,
+            skip: self.skip.map(|skip| SkipValues { values, ..skip }),
+        }
+    }
+
+    fn skip_parameters(&self) -> Option<(i8, u8)> {
+        self.skip.map(|skip| (skip.zero_point, skip.shift))
+    }
+}
+
+/// A buffer of `len` guard bytes whose start is as aligned as kernels want it, and guard bytes behind it.
+struct Guarded {
+    bytes: Vec<i8>,
+    start: usize,
+    len: usize,
+}
+
+impl Guarded {
+    fn new(len: usize) -> Self {
+        let bytes = vec![GUARD; len + 128];
+        let start = bytes.as_ptr().align_offset(64);
+        Self { bytes, start, len }
+    }
+
+    fn bytes(&mut self) -> &mut [i8] {
+        &mut self.bytes[self.start..][..self.len]
+    }
+
+    fn check(&self, what: &str) {
+        let behind = &self.bytes[self.start + self.len..];
+        assert!(behind.iter().all(|&byte| byte == GUARD), "{what}: written past the end");
+    }
+}
+
+/// A block of pixels, all channels.
+pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
+    let direct = &kernels.direct;
+    let mut random = Random::new(seed);
+    let values = random.pick(&Values::ALL);
+    let pixels = random.size(1, 2 * direct.mr + 1);
+    let width = random.size(1, pixels);
+    let shape = Shape {
+        channels: random.size(1, 2 * direct.nr.min(64) + 1),
+        runs: random.size(1, 7),
+        run_len: random.pick(&[1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 21, 31, 32, 33, 48, 63, 64, 65, 96, 192]),
+        pixels: random.size(0, 2) == 0,
+    };
+    let small = random.size(0, 2) == 0;
+    // Patches may overlap, as those of neighbours do; a third of a run apart is what kernels with three columns have.
+    let neighbours = shape.run_len.is_multiple_of(3) && random.size(0, 2) > 0;
+    let column = if neighbours { shape.run_len / 3 } else { random.size(1, shape.run_len + 3) };
+    let grid = Grid { start: 0, width, row: random.size(1, 90), column };
+    let run_stride = random.size(0, 40);
+    let last = grid.place(pixels - 1).max(grid.place(width - 1)).max(grid.place(pixels / width * width - 1));
+    let reach = last + (shape.runs - 1) * run_stride + shape.run_len;
+    let input: Vec<i8> = (0..reach)
+        .map(|i| if small { mostly_small(&mut random) } else { values.get(&mut random, i, -128) })
+        .collect();
+    let weight_values = random.pick(&Values::ALL);
+    let weights: Vec<i8> =
+        (0..shape.channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
+    let outputs = Outputs::new(&mut random, values, [pixels, width], shape.channels, shape.depth());
+    let patches = Patches { source: &input, grid, run_stride, run_len: shape.run_len, pixels };
+    let what = format!("{name}/conv, seed {seed}: {shape:?}, {pixels} pixels");
+
+    let (mut packed, mut panels) = (Guarded::new(0), Guarded::new(0));
+    if let Some(packing) = direct.packing {
+        let source = LayerWeights {
+            shape,
+            weights: &weights,
+            channels: outputs.records(),
+            skip: outputs.skip_parameters(),
+        };
+        packed = Guarded::new((packing.weights_len)(&shape).unwrap());
+        (packing.pack_weights)(&source, packed.bytes()).unwrap();
+        panels = Guarded::new((packing.patches_len)(&shape).unwrap() * pixels.div_ceil(direct.mr));
+        (packing.pack_patches)(&shape, packed.bytes(), &patches, panels.bytes()).unwrap();
+        packed.check(&what);
+        panels.check(&what);
+    }
+    let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
+    for pixel in 0..pixels {
+        for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
+            let patch = (0..shape.runs).flat_map(|run| patches.run(pixel, run).unwrap());
+            let sum = patch.zip(weights).map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
+            finish(&outputs.target(0), pixel, channel, sum, &mut expected);
+        }
+    }
+    for first_channel in (0..shape.channels).step_by(direct.nr) {
+        let block = ConvBlock {
+            shape,
+            patches,
+            panels: panels.bytes(),
+            // Whoever packs into nothing reads them where they are.
+            weights: if packed.bytes().is_empty() { &weights } else { &*packed.bytes() },
+            target: outputs.target(first_channel),
+        };
+        // The slice that the kernel gets ends with the last pixel: a write past it is an error, one beside it shows.
+        (direct.conv)(&block, &mut found).unwrap();
+    }
+    assert!(found == expected, "{what}: {:?}", outputs.target(0));
+}
+
+/// A row of tiles and all output channels through the steps of the method.
+pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
+    let mut random = Random::new(seed);
+    let values = random.pick(&Values::ALL);
+    let (chunks, channels) = (random.size(1, 3), random.size(1, 40));
+    let (inputs, tiles) = (16 * chunks, random.size(1, 9));
+    let padded_tiles = tiles.next_multiple_of(winograd::GROUP);
+    let row_len = (4 * tiles + 2) * inputs;
+    let rows: Vec<i8> = (0..6 * row_len).map(|i| values.get(&mut random, i, -128)).collect();
+    let weight_values = random.pick(&Values::ALL);
+    let shape = Shape { channels, runs: 3, run_len: 3 * inputs, pixels: false };
+    let weights: Vec<i8> =
+        (0..channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
+    let outputs = Outputs::new(&mut random, values, [16 * tiles, 4], channels, shape.depth());
+    let what = format!("{name}/winograd, seed {seed}: {inputs} -> {channels} channels, {tiles} tiles");
+
+    let panel_len = winograd::panel_len(inputs);
+    let mut packed = Guarded::new(panel_len * channels.div_ceil(16));
+    let skip = outputs.skip_parameters();
+    let source = LayerWeights { shape, weights: &weights, channels: outputs.records(), skip };
+    (winograd.pack_weights)(&source, packed.bytes()).unwrap();
+    packed.check(&what);
+    let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; padded_tiles * chunks];
+    (winograd.transform_input)(&rows, row_len, chunks, &mut input[..tiles * chunks]).unwrap();
+
+    let valid = [random.size(1, 4), random.size(1, 4)];
+    let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
+    let target_of = |tile: usize, first_channel: usize| {
+        let at = |grid: Grid| Grid { start: grid.place(16 * tile), ..grid };
+        let target = outputs.target(first_channel);
+        let skip = target.skip.map(|skip| SkipValues { grid: at(skip.grid), ..skip });
+        Target { grid: at(target.grid), skip, ..target }
+    };
+    for tile in 0..tiles {
+        let target = target_of(tile, 0);
+        for pixel in (0..16).filter(|pixel| pixel / 4 < valid[0] && pixel % 4 < valid[1]) {
+            for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
+                let start = pixel / 4 * row_len + (4 * tile + pixel % 4) * inputs;
+                let patch = (0..3).flat_map(|row| &rows[start + row * row_len..][..3 * inputs]);
+                let sum = patch.zip(weights).map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
+                finish(&target, pixel, channel, sum, &mut expected);
+            }
+        }
+    }
+    let block = random.size(1, chunks);
+    let mut products = vec![[i32::from(GUARD); 16]; 36 * winograd::stride(padded_tiles)];
+    for (index, panel) in packed.bytes().chunks_exact(panel_len).enumerate() {
+        for first in (0..chunks).step_by(block) {
+            let range = first..chunks.min(first + block);
+            let mut transformed = vec![[i16::from(GUARD); 32]; 36 * winograd::stride(8 * range.len())];
+            (winograd.transform_weights)(panel, range.clone(), &mut transformed).unwrap();
+            let job = Multiply {
+                input: &input[first..],
+                tile_chunks: chunks,
+                weight_chunks: range.len(),
+                weights: &transformed,
+                tiles: padded_tiles,
+                add: first > 0,
+            };
+            (winograd.multiply)(&job, &mut products).unwrap();
+        }
+        for tile in 0..tiles {
+            let target = target_of(tile, 16 * index);
+            let job = Finish { products: &products, tiles: padded_tiles, tile, panel, valid, target };
+            (winograd.transform_output)(&job, &mut found).unwrap();
+        }
+    }
+    assert!(found == expected, "{what}");
+}
+
+/// As near to the bound of exactness as a sum of weights can be: 256 input channels, all activations at -128, the sums just
+/// below the limit of [`winograd::is_exact`], positive and negative.
+pub fn check_winograd_bound(winograd: &Winograd, name: &str) {
+    let (chunks, channels) = (16, 2);
+    let inputs = 16 * chunks;
+    let limit = (0..1 << 20).rev().find(|&sum| winograd::is_exact(sum)).unwrap() as usize;
+    let magnitudes: Vec<i8> =
+        (0..9 * inputs).map(|i| (limit.saturating_sub(127 * i).min(127)) as i8).collect();
+    assert_eq!(magnitudes.iter().map(|&w| w as usize).sum::<usize>(), limit);
+    let weights: Vec<i8> = magnitudes.iter().copied().chain(magnitudes.iter().map(|w| -w)).collect();
+    let shape = Shape { channels, runs: 3, run_len: 3 * inputs, pixels: false };
+    let record = |bias| ChannelRecord { bias, mantissa: i32::MAX, skip_multiplier: 0, shift: 19 }.write();
+    let records = [record(1 << 25), record(-(1 << 25))];
+    let source = LayerWeights { shape, weights: &weights, channels: &records, skip: None };
+    let mut packed = Guarded::new(winograd::panel_len(inputs));
+    (winograd.pack_weights)(&source, packed.bytes()).unwrap();
+    let rows = vec![i8::MIN; 6 * 6 * inputs];
+    let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; winograd::GROUP * chunks];
+    (winograd.transform_input)(&rows, 6 * inputs, chunks, &mut input[..chunks]).unwrap();
+    let mut transformed = vec![[0; 32]; 36 * winograd::stride(8 * chunks)];
+    (winograd.transform_weights)(packed.bytes(), 0..chunks, &mut transformed).unwrap();
+    let mut products = vec![[0; 16]; 36 * winograd::stride(winograd::GROUP)];
+    let job = Multiply {
+        input: &input,
+        tile_chunks: chunks,
+        weight_chunks: chunks,
+        weights: &transformed,
+        tiles: winograd::GROUP,
+        add: false,
+    };
+    (winograd.multiply)(&job, &mut products).unwrap();
+    let target = Target {
+        channels: &records,
+        first_channel: 0,
+        grid: Grid { start: 0, width: 4, row: 4 * channels, column: channels },
+        epilogue: Epilogue { zero_point: 3, clamp: [-128, 127] },
+        skip: None,
+    };
+    let job = Finish {
+        products: &products,
+        tiles: winograd::GROUP,
+        tile: 0,
+        panel: packed.bytes(),
+        valid: [4, 4],
+        target,
+    };
+    let (mut expected, mut found) = ([0; 16 * 2], [0; 16 * 2]);
+    (winograd.transform_output)(&job, &mut found).unwrap();
+    for pixel in 0..16 {
+        for (channel, sign) in [(0, -128), (1, 128)] {
+            finish(&target, pixel, channel, sign * limit as i64, &mut expected);
+        }
+    }
+    assert!(found == expected, "{name}/winograd at the bound: {found:?}");
+}
+
+pub fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {
+    let mut random = Random::new(seed);
+    let values = random.pick(&Values::ALL);
+    let len = random.size(0, 150);
+    let a: Vec<i8> = (0..len).map(|i| values.get(&mut random, i, -128)).collect();
+    let b: Vec<i8> = (0..len).map(|i| values.get(&mut random, i, -127)).collect();
+    let dot: i32 = a.iter().zip(&b).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum();
+    assert_eq!((kernels.dot)(&a, &b), dot, "{name}/dot, seed {seed}");
+    let mut found = vec![GUARD; len + 16];
+    found[..len].copy_from_slice(&b);
+    (kernels.max_into)(&mut found[..len], &a);
+    let expected = a.iter().zip(&b).map(|(&a, &b)| a.max(b)).chain([GUARD; 16]);
+    assert!(found.iter().copied().eq(expected), "{name}/max_into, seed {seed}");
+    let mut sums = vec![1_000_000; len + 16];
+    (kernels.sum_into)(&mut sums[..len], &a);
+    let expected = a.iter().map(|&a| 1_000_000 + i32::from(a)).chain([1_000_000; 16]);
+    assert!(sums.iter().copied().eq(expected), "{name}/sum_into, seed {seed}");
+    found[..len].fill(0);
+    (kernels.copy_into)(&mut found[..len], &a);
+    let expected = a.iter().copied().chain([GUARD; 16]);
+    assert!(found.iter().copied().eq(expected), "{name}/copy_into, seed {seed}");
+}
