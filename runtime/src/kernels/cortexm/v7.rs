@@ -26,7 +26,9 @@ pub(in crate::kernels) static KERNELS: Kernels = Kernels {
             patches_len: tiles::panel_len::<V7>,
             pack_patches: |shape, _, patches, panels| {
                 let firsts = (0..patches.pixels).step_by(MR);
-                for (first, panel) in firsts.zip(panels.chunks_exact_mut(tiles::panel_len::<V7>(shape)?)) {
+                for (first, panel) in
+                    firsts.zip(panels.chunks_exact_mut(tiles::panel_len::<V7>(shape)?.max(1)))
+                {
                     pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
                 }
                 Some(())
