@@ -77,13 +77,19 @@ unsafe fn close(handle: *mut Handle) {
     unsafe { handle.cast::<usize>().write(seal(handle)) }
 }
 
-/// Makes a handle unusable, whatever it was.
+/// Makes a handle unusable, whatever it was, unless it is in use: zeros are no sealed handle, since no step of [`seal`] makes 0
+/// of the address, which is not 0, and zeros.
 ///
 /// # Safety
-/// The handle is not NULL, aligned, and its memory can be written.
-pub(crate) unsafe fn clear(handle: *mut Handle) {
-    // SAFETY: promised by the caller; zeros are a valid handle, of which `seal` is never 0 by the test below.
+/// The handle is not NULL, aligned, and its memory can be read and written.
+pub(crate) unsafe fn clear(handle: *mut Handle) -> Result<(), Status> {
+    // SAFETY: promised by the caller; the seal is the first word.
+    if unsafe { handle.cast::<usize>().read() } == busy_seal(handle) {
+        return Err(Status::Busy);
+    }
+    // SAFETY: promised by the caller; any words are a `Handle`.
     unsafe { handle.write_bytes(0, 1) }
+    Ok(())
 }
 
 /// Puts a body into a cleared handle.
