@@ -68,6 +68,7 @@ unsafe fn seal(handle: *const Handle) -> usize {
 ///
 /// # Safety
 /// The handle's memory can be read and written.
+#[inline(never)]
 unsafe fn close(handle: *mut Handle) {
     // The bytes between the fields of a Rust value count as uninitialised, and the seal covers them. An assembly block that
     // gets the address may have written any of them, so behind it they are what memory holds; it has no instructions.
@@ -114,6 +115,7 @@ impl Open {
     ///
     /// # Safety
     /// The pointer is NULL, not aligned, or to memory of a handle's size that no other thread uses during the call.
+    #[inline(never)]
     pub(crate) unsafe fn new(handle: *mut Handle) -> Result<Self, Status> {
         Span::new(handle, 1, align_of::<Handle>())?;
         let first = handle.cast::<usize>();
