@@ -106,12 +106,13 @@ fn widen(shape: &Shape, patch: &[i8], run_stride: usize, out: &mut [i16], step: 
     if fours == 0 || out.len() < (fours - 1) * step + 4 || out.as_ptr().align_offset(4) != 0 {
         return None;
     }
-    let gap = run_stride - shape.run_len;
+    let gap = run_stride.wrapping_sub(shape.run_len);
     let fours_of_run = shape.run_len / 4;
     // SAFETY: this build is for a CPU with the DSP instructions. The last run ends in the patch, so all of them do, and `out`, which is
     // aligned to 4 bytes, has four values for the last four of them.
     unsafe {
         asm!(
+            ".cpu cortex-m33",
             "2:",
             "mov {left}, {fours_of_run}",
             "3:",

@@ -60,7 +60,7 @@ pub(super) const fn tiled<T: Layout>(pack_patches: PackPatches, conv: Conv) -> D
 
 /// Weights and patches are read where they are.
 pub(super) const fn in_place(conv: Conv) -> Direct {
-    Direct { mr: MVE_MR, nr: MVE_NR, block_bytes: 9000, block_columns: usize::MAX, packing: None, conv }
+    Direct { mr: MVE_MR, nr: MVE_NR, block_bytes: 9 << 10, block_columns: usize::MAX, packing: None, conv }
 }
 
 /// A table whose other functions are those of [`portable`].
