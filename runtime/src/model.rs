@@ -392,8 +392,8 @@ impl<'m> Model<'m> {
 
     /// All tensors.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor> + use<'m> {
-        let model = *self;
-        (0..=self.layer_count()).map_while(move |index| model.tensor(index))
+        let read = |(index, record)| Tensor::new(index, &TensorRecord::read(record));
+        self.sections.tensors.iter().enumerate().map(read)
     }
 
     /// The network's input.

@@ -63,12 +63,14 @@ impl<'m> Plan<'m> {
     #[inline(never)]
     fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
         let (mut arena_len, mut packed, mut useful_threads) = (model.activation_bytes(), 0usize, 1);
-        for layer in model.layers() {
-            let (scratch, layer_packed) =
-                layer_memory(&layer, kernels, threads).ok_or(PlanError::TooLarge)?;
+        for index in 0..model.layer_count() {
+            // A reference to the layer where it was made, as in a run: a value would be copied.
+            let layer = &model.layer(index);
+            let layer = layer.as_ref().ok_or(PlanError::TooLarge)?;
+            let (scratch, layer_packed) = layer_memory(layer, kernels, threads).ok_or(PlanError::TooLarge)?;
             let room = scratch_room(&model, layer.index, scratch).ok_or(PlanError::TooLarge)?;
             arena_len = arena_len.max(room.end);
-            useful_threads = useful_threads.max(conv::useful_threads(&layer, threads));
+            useful_threads = useful_threads.max(conv::useful_threads(layer, threads));
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
         Ok(Self { model, kernels, arena_len, packed_len: packed, threads, useful_threads })

@@ -214,7 +214,7 @@ impl<'m, 'b> Session<'m, 'b> {
         &mut self,
         layers: core::ops::Range<usize>,
         start: usize,
-        observer: &mut impl Observer,
+        observer: &mut (dyn Observer + Send),
     ) -> Result<usize, RunError> {
         let mut packed = self.packed.get(start..).unwrap_or_default();
         for index in layers {

@@ -96,7 +96,7 @@ pub fn exit(success: bool) -> ! {
 
 /// Where the counter stood. QEMU with `-icount` executes an instruction every 2^N nanoseconds, and SysTick counts the
 /// board's clock, so ticks are instructions by a factor that `run.sh` knows.
-#[derive(Default, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Instructions(u32);
 
 const WRAP: u32 = 0x00ff_ffff;
@@ -113,6 +113,9 @@ fn start_counter() {
 }
 
 impl Instructions {
+    /// Before anything ran.
+    pub const START: Self = Self(0);
+
     pub fn now() -> Self {
         Self(SYST::get_current())
     }

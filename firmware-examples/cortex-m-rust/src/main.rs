@@ -22,9 +22,12 @@ static ARENA: ConstStaticCell<Aligned<[u8; ARENA_LEN]>> = ConstStaticCell::new(A
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.r8")));
 /// One picture of a file: its label, then planes of red, green and blue.
 static RECORD: ConstStaticCell<[u8; 1 + 3 * 1024]> = ConstStaticCell::new([0; 1 + 3 * 1024]);
+static LAYERS: ConstStaticCell<Layers> =
+    ConstStaticCell::new(Layers { start: Instructions::START, elapsed: [0; 32] });
 static PICTURE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/picture.rgb"));
 
 /// What can go wrong, a stage each.
+#[derive(Clone, Copy)]
 enum Failure {
     Load,
     Plan,
@@ -55,29 +58,34 @@ fn main() -> ! {
     board::exit(result.is_ok())
 }
 
-/// Checks the model; its stack is free again afterwards.
+/// Checks the model and plans; the stack that this takes is free again afterwards.
 #[inline(never)]
-fn plan() -> Result<Plan<'static>, Failure> {
+fn session() -> Result<Session<'static, 'static>, Failure> {
     let model = Model::parse(&MODEL.0).map_err(|_| Failure::Load)?;
-    Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)
+    let plan = Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)?;
+    let buffers = Buffers { arena: &mut ARENA.try_take().ok_or(Failure::Memory)?.0, packed: &mut [] };
+    Session::new(plan, buffers).map_err(Failure::Run)
 }
 
 /// The whole sequence: check the model, check this device, classify.
 #[inline(never)]
 fn run(host: &mut Host) -> Result<(), Failure> {
     let start = Instructions::now();
-    let plan = plan()?;
+    // A reference to the session where it was made: a value would be copied, and it is large.
+    let session = &mut session();
+    let session = match session {
+        Ok(session) => session,
+        Err(failure) => return Err(*failure),
+    };
     let checked = start.elapsed();
-    let buffers = Buffers { arena: &mut ARENA.try_take().ok_or(Failure::Memory)?.0, packed: &mut [] };
-    let mut session = Session::new(plan, buffers).map_err(Failure::Run)?;
     session.self_test().map_err(Failure::Run)?;
     if let Some(file) = host.argument() {
-        return classify_file(host, &mut session, file);
+        return classify_file(host, session, file);
     }
     let plan = session.plan();
     host.text("instruction set ", plan.kernels().isa.name());
     host.line("instructions, check of the model", &[checked]);
-    classify_picture(host, &mut session)?;
+    classify_picture(host, session)?;
     let plan = session.plan();
     host.line("bytes, model", &[plan.model().file_len() as u32]);
     host.line("bytes, arena", &[plan.arena_len() as u32]);
@@ -89,8 +97,8 @@ fn run(host: &mut Host) -> Result<(), Failure> {
 #[inline(never)]
 fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<(), Failure> {
     session.set_pixels(PICTURE).map_err(Failure::Run)?;
-    let mut layers = Layers::default();
-    session.run_observed(&mut layers).map_err(Failure::Run)?;
+    let layers = LAYERS.try_take().ok_or(Failure::Memory)?;
+    session.run_observed(layers).map_err(Failure::Run)?;
     for (index, instructions) in layers.elapsed.iter().take(session.plan().model().layer_count()).enumerate()
     {
         host.line("instructions, layer", &[index as u32, *instructions]);
@@ -130,7 +138,6 @@ fn best(logits: &[i32]) -> usize {
 }
 
 /// Instructions of every layer.
-#[derive(Default)]
 struct Layers {
     start: Instructions,
     elapsed: [u32; 32],

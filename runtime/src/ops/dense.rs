@@ -5,6 +5,7 @@ use crate::kernels::Kernels;
 use crate::model::Channels;
 
 /// `logits[n] = rescale((bias[n] + weights[n] . input) << acc_shift, multiplier[n])`.
+#[inline(never)]
 pub(crate) fn run(
     kernels: &Kernels,
     input: &[i8],

@@ -10,6 +10,7 @@ use crate::model::{Channel, Tensor, Window};
 const SUM_CHANNELS: usize = 64;
 
 /// Maximum over the part of each window that lies in the map.
+#[inline(never)]
 pub(crate) fn max(
     kernels: &Kernels,
     window: &Window,

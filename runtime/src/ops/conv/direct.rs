@@ -91,7 +91,8 @@ pub(super) fn run(
         let block_rows = first..rows.end.min(first + plan.block_rows);
         for (index, out) in parts(out, plan).enumerate() {
             let columns = index * plan.block_columns..plan.width.min((index + 1) * plan.block_columns);
-            Block::new(run, plan, block_rows.clone(), columns, padded)?.run(panels, out)?;
+            let block = &Block::new(run, plan, block_rows.clone(), columns, padded);
+            block.as_ref()?.run(panels, out)?;
         }
     }
     Some(())
@@ -148,6 +149,7 @@ impl<'a> Block<'a> {
 
     /// Packs all patches first; then panels outside, tiles inside: a panel's weights stay in the cache for the whole
     /// block.
+    #[inline(never)]
     fn run(&self, panels: &mut [i8], out: &mut [i8]) -> Option<()> {
         let Self { run: ConvRun { kernels: Kernels { direct, .. }, weights, .. }, plan, .. } = *self;
         if let Some(packing) = direct.packing {
