@@ -34,7 +34,7 @@ pub(super) const NR: usize = 1 << 12;
 /// Most pixels of a tile of [`super::mve`].
 pub(super) const MVE_MR: usize = 7;
 /// Most channels of a tile of [`super::mve`].
-pub(super) const MVE_NR: usize = 64;
+pub(super) const MVE_NR: usize = 16;
 
 /// See [`Direct::conv`].
 type Conv = fn(&ConvBlock<'_>, &mut [i8]) -> Option<()>;

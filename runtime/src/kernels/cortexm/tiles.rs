@@ -48,6 +48,8 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
 }
 
 /// A block whose pixels are not equally far apart, which no driver makes of a layer.
+#[cold]
+#[inline(never)]
 fn conv_scattered(block: &ConvBlock<'_>, channels: Range<usize>, out: &mut [i8]) -> Option<()> {
     for first_channel in channels.step_by(portable::KERNELS.direct.nr) {
         let target = Target { first_channel, ..block.target };
