@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use super::layout::{Layout, NR, panel_len};
 use crate::format::records::ChannelRecord;
-use crate::kernels::{ConvBlock, Grid, SkipValues, Target, portable};
+use crate::kernels::{ConvBlock, Grid, SkipValues, Target};
 
 /// The tiles of an instruction set.
 pub(super) trait Tiles: Layout {
@@ -31,7 +31,7 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
     let channels = target.first_channel..shape.channels.min(target.first_channel + NR);
     let on_a_line = |grid: &Grid| grid.width >= block.patches.pixels;
     if !on_a_line(&target.grid) || !target.skip.as_ref().is_none_or(|skip| on_a_line(&skip.grid)) {
-        return conv_scattered(block, channels, out);
+        return None;
     }
     let joined = target.skip.as_ref().map_or(channels.end..channels.end, |skip| {
         let within = |channel: usize| channel.max(channels.start).min(channels.end);
@@ -43,17 +43,6 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
         tile.run::<T>(channels.start..joined.start, None, out)?;
         tile.run::<T>(joined.clone(), target.skip.as_ref(), out)?;
         tile.run::<T>(joined.end..channels.end, None, out)?;
-    }
-    Some(())
-}
-
-/// A block whose pixels are not equally far apart, which no driver makes of a layer.
-#[cold]
-#[inline(never)]
-fn conv_scattered(block: &ConvBlock<'_>, channels: Range<usize>, out: &mut [i8]) -> Option<()> {
-    for first_channel in channels.step_by(portable::KERNELS.direct.nr) {
-        let target = Target { first_channel, ..block.target };
-        (portable::KERNELS.direct.conv)(&ConvBlock { target, ..*block }, out)?;
     }
     Some(())
 }
