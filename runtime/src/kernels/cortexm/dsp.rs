@@ -133,6 +133,7 @@ fn widen(shape: &Shape, patch: &[i8], run_stride: usize, out: &mut [i16], step: 
     // aligned to 4 bytes, has four values for the last four of them.
     unsafe {
         asm!(
+            ".cpu cortex-m33",
             "2:",
             "mov {left}, {fours_of_run}",
             "3:",

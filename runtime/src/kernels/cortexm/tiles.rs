@@ -210,6 +210,8 @@ macro_rules! channels_of_tile {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: *const Job) {
             core::arch::naked_asm!(
+                // The one that knows the instructions of all: a target alone, as Armv8-M is, has no DSP instructions.
+                ".cpu cortex-m33",
                 "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
                 "sub sp, #{frame}",
                 "mov r9, sp",
