@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "pointers come from C")]
 
 use core::ffi::c_void;
+use core::str::Lines;
 
 use resi8::format::TENSOR_ALIGN;
 use resi8::{Buffers, Isa, Layer, Model, Plan, Session};
@@ -77,7 +78,7 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
-    pub(crate) fn new(model: &Model<'_>, layer: &Layer<'_>) -> Self {
+    pub(crate) fn new(layer: &Layer<'_>, mut names: Lines<'_>) -> Self {
         Self {
             index: count(layer.index),
             height: count(layer.output.h),
@@ -85,7 +86,7 @@ impl LayerInfo {
             channels: count(layer.output.c),
             macs: layer.macs(),
             kind: Text::new(layer.kind()),
-            name: Text::new(model.layer_name(layer.index)),
+            name: Text::new(names.nth(layer.index).unwrap_or_default()),
         }
     }
 }
@@ -235,7 +236,7 @@ pub unsafe extern "C" fn resi8_layer_info(
         // SAFETY: promised by the caller.
         let out = unsafe { Out::new(layer, &open.taken) }?;
         let model = open.session.plan().model();
-        out.set(LayerInfo::new(model, &model.layer(index).ok_or(Status::Index)?));
+        out.set(LayerInfo::new(&model.layer(index).ok_or(Status::Index)?, model.layer_names()));
         Ok(())
     };
     status(layer_info())

@@ -2,8 +2,9 @@
 #![allow(unsafe_code, reason = "pointers come from C")]
 
 use core::ffi::c_void;
+use core::str::Lines;
 
-use resi8::{Layer, Model, Observer, Output, RunError};
+use resi8::{Layer, Observer, Output, RunError};
 
 use crate::handle::{Body, Handle, Open};
 use crate::memory::{Out, Span};
@@ -41,7 +42,7 @@ impl Callbacks {
 
 /// The caller's functions, for one run.
 struct Watch<'m> {
-    model: Model<'m>,
+    names: Lines<'m>,
     callbacks: Callbacks,
 }
 
@@ -51,7 +52,7 @@ unsafe impl Send for Watch<'_> {}
 impl Watch<'_> {
     fn call(&self, callback: LayerCallback, layer: &Layer<'_>) {
         let Some(callback) = callback else { return };
-        let info = LayerInfo::new(&self.model, layer);
+        let info = LayerInfo::new(layer, self.names.clone());
         // SAFETY: the caller promised `resi8_set_observer` that it can be called with `user`.
         unsafe { callback(self.callbacks.user, &raw const info) }
     }
@@ -75,7 +76,7 @@ impl Body {
             return Err(Status::Order);
         }
         self.phase = Phase::NoInput;
-        let mut watch = Watch { model: *self.session.plan().model(), callbacks: self.callbacks };
+        let mut watch = Watch { names: self.session.plan().model().layer_names(), callbacks: self.callbacks };
         let finished = self.session.run_layers(layers, &mut watch)?;
         self.phase = if finished { Phase::Done } else { Phase::Running };
         Ok(finished)

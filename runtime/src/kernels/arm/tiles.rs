@@ -9,6 +9,7 @@
 
 use core::arch::aarch64::*;
 
+use super::lines::{self, Lines};
 use super::neon::Neon;
 use super::patches::{PatchBlock, panels, patches_len as panel_len};
 use crate::kernels::panels::{Panel, WeightBlock, blocks, tiles_len};
@@ -220,26 +221,31 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
     }
 }
 
+/// Tiles whose pixels are in lines first, then one after the other those that are not: all when there are no lines, or the last.
 #[inline(always)]
 pub(super) fn conv<const KR: usize, T: Tiles<KR>>(t: T, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let Panel { parameters, blocks: weights } = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
-    let (target, pixels) = (&block.target, block.patches.pixels);
-    let mut places = TargetPlaces::new(target);
-    for (first, patches) in (0..pixels).step_by(MR).zip(panels::<MR, DEPTH>(block)?) {
-        if patches.len() * DEPTH < weights.len() * KR {
-            return None;
-        }
-        let (left, places) = (pixels - first, places.group());
-        // The usual height apart: its sums then stay in the registers that the assembly leaves them in.
-        if left >= MR {
+    let mut tiles = panels::<MR, DEPTH>(block)?;
+    let (mut target, mut left) = (block.target, block.patches.pixels);
+    let deep = |patches: &&[Block]| patches.len() * DEPTH >= weights.len() * KR;
+    if let Some(mut lines) = Lines::new(&target, left, out) {
+        for _ in 0..left / MR {
+            let patches = tiles.next().filter(deep)?;
             // SAFETY: the depths have been compared, and that of the patches is a multiple of `DEPTH`.
             let sums = unsafe { t.multiply(&parameters.bias, weights, patches, MR) };
-            finish_tile::<_, false, MR>(t.neon(), sums, MR, parameters, target, places, out)?;
-        } else {
-            // SAFETY: as above.
-            let sums = unsafe { t.multiply(&parameters.bias, weights, patches, left) };
-            finish_tile::<_, false, MR>(t.neon(), sums, left, parameters, target, places, out)?;
+            // SAFETY: there are `left` pixels in the lines; the tables need `rdm`.
+            unsafe { lines.finish(sums, parameters) };
         }
+        target = lines::behind(&target, left - left % MR);
+        left %= MR;
+    }
+    let mut places = TargetPlaces::new(&target);
+    while left > 0 {
+        let patches = tiles.next().filter(deep)?;
+        // SAFETY: as above.
+        let sums = unsafe { t.multiply(&parameters.bias, weights, patches, left.min(MR)) };
+        finish_tile::<_, false, MR>(t.neon(), sums, left, parameters, &target, places.group(), out)?;
+        left = left.saturating_sub(MR);
     }
     Some(())
 }

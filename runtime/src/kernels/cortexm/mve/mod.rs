@@ -38,7 +38,7 @@ const SLICE: usize = 16;
 /// The table of [`Isa::CortexmMve`].
 pub(in crate::kernels) static KERNELS: Kernels = Kernels {
     isa: Isa::CortexmMve,
-    direct: Direct { mr: MR, nr: NR, block_bytes: 9000, block_columns: usize::MAX, packing: None, conv },
+    direct: Direct { mr: MR, nr: NR, block_bytes: 9 << 10, block_columns: usize::MAX, packing: None, conv },
     winograd: None,
     dot: |input, weights| {
         // SAFETY: this build is for a CPU with MVE; both have so many values.
