@@ -275,7 +275,11 @@ impl<'a> Group<'a> {
     }
 
     fn transform_input(&mut self) -> Option<()> {
-        (self.winograd.transform_input)(&self.layer.input, self.layer.row_len, CHUNKS, &mut self.input)
+        for (tile, out) in self.input.chunks_exact_mut(CHUNKS).enumerate() {
+            let first = tile * winograd::TILE * INPUT_CHANNELS;
+            (self.winograd.transform_input)(&self.layer.input, self.layer.row_len, first, out)?;
+        }
+        Some(())
     }
 
     fn transform_weights(&mut self, panel: usize) -> Option<()> {
@@ -289,6 +293,8 @@ impl<'a> Group<'a> {
             weight_chunks: CHUNKS,
             weights: &self.weights,
             tiles: TILES,
+            whole_rows: 0..TILES,
+            whole_columns: 0..TILES,
             add: false,
         };
         (self.winograd.multiply)(&job, &mut self.products)

@@ -24,6 +24,15 @@ pub struct Plan<'m> {
     useful_threads: usize,
 }
 
+/// Exact sizes of a session's buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferLens {
+    /// As [`Plan::arena_len`].
+    pub arena_len: usize,
+    /// As [`Plan::packed_len`].
+    pub packed_len: usize,
+}
+
 impl<'m> Plan<'m> {
     /// Plans for an instruction set, for example [`Isa::best`].
     ///
@@ -62,6 +71,17 @@ impl<'m> Plan<'m> {
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
         Ok(Self { model, kernels, arena_len, packed_len: packed, threads, useful_threads })
+    }
+
+    /// The buffers that a model needs with an instruction set that need not be this CPU's: any that this build has, and those of
+    /// Cortex-M. One thread.
+    ///
+    /// # Errors
+    /// The instruction set is another one, or the sizes exceed the address space.
+    pub fn buffer_lens(model: &Model<'_>, isa: Isa) -> Result<BufferLens, PlanError> {
+        let kernels = Kernels::for_sizes(isa).ok_or(PlanError::IsaUnavailable(isa))?;
+        let Plan { arena_len, packed_len, .. } = Plan::of(*model, kernels, 1)?;
+        Ok(BufferLens { arena_len, packed_len })
     }
 
     /// The model.

@@ -171,7 +171,7 @@ pub unsafe extern "C" fn resi8_init(
         handle_span.apart_from(&[model_span, arena_span])?;
         arena_span.apart_from(&[model_span])?;
         // SAFETY: not NULL, aligned, and otherwise promised by the caller. What was in it is of no use from here on.
-        unsafe { handle::clear(handle) };
+        unsafe { handle::clear(handle) }?;
         // SAFETY: promised by the caller.
         let plan = unsafe { plan(model, model_len) }?;
         if arena_size < arena_len(&plan)? {

@@ -22,11 +22,6 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
-#[cfg(all(
-    any(feature = "cortexm-v7", feature = "cortexm-dsp", feature = "cortexm-mve"),
-    target_arch = "arm",
-    target_os = "none"
-))]
 mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
@@ -366,5 +361,10 @@ impl Kernels {
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }
+    }
+
+    /// A table that tells the sizes of buffers: where the kernels of Cortex-M are not at hand, one that cannot run.
+    pub(crate) fn for_sizes(isa: Isa) -> Option<&'static Self> {
+        Self::for_isa(isa).or_else(|| cortexm::layout::sizes(isa))
     }
 }

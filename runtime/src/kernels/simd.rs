@@ -9,7 +9,6 @@
 pub(super) use super::parameters::{LANES, Lanes, Parameters, Place, TargetPlaces};
 
 use super::parameters::skip_values;
-use super::winograd::WeightPair;
 use super::{SkipValues, Target};
 
 /// Whether this CPU (with `std`) or every CPU that the build is for (without) has all of these features.
@@ -53,7 +52,7 @@ macro_rules! table {
             patches_len: $patches_len:expr, pack_patches: $pack_patches:expr,
             conv: $conv:expr,
         },
-        $(winograd: { costs: $costs:expr, tiles: $tiles:expr },)?
+        $(winograd: { costs: $costs:expr, transform_weights: $transform_weights:expr, multiply: $multiply:expr },)?
     ) => {
         static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
             isa: $isa,
@@ -92,9 +91,9 @@ macro_rules! table {
                 use $crate::kernels::winograd::{Finish, InputChunk, Multiply, Product, WeightPair, pack, steps};
 
                 entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack::pack_weights);
-                entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
-                entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, steps::transform_weights);
-                entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, steps::multiply::<_, { $tiles }>);
+                entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, first: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
+                entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, $transform_weights);
+                entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, $multiply);
                 entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
             )?
         }
@@ -160,27 +159,6 @@ pub(super) trait Simd: Lanes + Copy {
             24 => self.add32(self.add32(acc, self.shl32::<3>(a)), self.shl32::<4>(a)),
             _ => self.add32(acc, self.mul32(a, FACTOR)),
         }
-    }
-    /// `acc[lane] + pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`].
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
-
-    /// [`Self::dot16`] of eight pairs of each of some rows of values, a multiple of [`GROUP`](super::winograd::GROUP).
-    #[inline(always)]
-    fn dot_chunk<const ROWS: usize>(
-        self,
-        mut acc: [Self::I32; ROWS],
-        values: [&[i16; LANES]; ROWS],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; ROWS] {
-        let rows = values.map(|row| row.as_chunks::<2>().0);
-        for (pair, weights) in weights.iter().enumerate() {
-            for (acc, row) in acc.iter_mut().zip(rows) {
-                if let Some(values) = row.get(pair) {
-                    *acc = self.dot16(*acc, *values, weights);
-                }
-            }
-        }
-        acc
     }
 
     /// What a shortcut adds: `(value * multiplier + offset) >> shift`, with `values` in the order of channels.

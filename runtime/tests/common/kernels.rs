@@ -5,6 +5,8 @@ extern crate alloc;
 
 use alloc::{format, vec, vec::Vec};
 
+use core::ops::Range;
+
 use resi8::arith::{requantize, skip_term};
 use resi8::format::records::ChannelRecord;
 use resi8::kernels::winograd::{self, Finish, InputChunk, Multiply, Winograd};
@@ -245,7 +247,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     assert!(found == expected, "{what}: {:?}", outputs.target(0));
 }
 
-/// A row of tiles and all output channels through the steps of the method.
+/// A row of tiles, some without a fourth row or column, and all output channels through the steps of the method.
 pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let mut random = Random::new(seed);
     let values = random.pick(&Values::ALL);
@@ -268,9 +270,20 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     (winograd.pack_weights)(&source, packed.bytes()).unwrap();
     packed.check(&what);
     let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; padded_tiles * chunks];
-    (winograd.transform_input)(&rows, row_len, chunks, &mut input[..tiles * chunks]).unwrap();
-
-    let valid = [random.size(1, 4), random.size(1, 4)];
+    for (tile, out) in input.chunks_exact_mut(chunks).take(tiles).enumerate() {
+        (winograd.transform_input)(&rows, row_len, 4 * tile * inputs, out).unwrap();
+    }
+    // Tiles outside these ranges have no fourth row, or column; all may have fewer.
+    let mut range = || {
+        let first = random.size(0, tiles);
+        first..random.size(first, padded_tiles)
+    };
+    let (whole_rows, whole_columns) = (range(), range());
+    let most = [random.size(1, 4), random.size(1, 4)];
+    let valid = |tile: usize| {
+        let limit = |whole: &Range<usize>| if whole.contains(&tile) { 4 } else { 3 };
+        [most[0].min(limit(&whole_rows)), most[1].min(limit(&whole_columns))]
+    };
     let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
     let target_of = |tile: usize, first_channel: usize| {
         let at = |grid: Grid| Grid { start: grid.place(16 * tile), ..grid };
@@ -279,7 +292,7 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
         Target { grid: at(target.grid), skip, ..target }
     };
     for tile in 0..tiles {
-        let target = target_of(tile, 0);
+        let (target, valid) = (target_of(tile, 0), valid(tile));
         for pixel in (0..16).filter(|pixel| pixel / 4 < valid[0] && pixel % 4 < valid[1]) {
             for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
                 let start = pixel / 4 * row_len + (4 * tile + pixel % 4) * inputs;
@@ -302,13 +315,16 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
                 weight_chunks: range.len(),
                 weights: &transformed,
                 tiles: padded_tiles,
+                whole_rows: whole_rows.clone(),
+                whole_columns: whole_columns.clone(),
                 add: first > 0,
             };
             (winograd.multiply)(&job, &mut products).unwrap();
         }
         for tile in 0..tiles {
             let target = target_of(tile, 16 * index);
-            let job = Finish { products: &products, tiles: padded_tiles, tile, panel, valid, target };
+            let (tiles, valid) = (padded_tiles, valid(tile));
+            let job = Finish { products: &products, tiles, tile, panel, valid, target };
             (winograd.transform_output)(&job, &mut found).unwrap();
         }
     }
@@ -333,7 +349,7 @@ pub fn check_winograd_bound(winograd: &Winograd, name: &str) {
     (winograd.pack_weights)(&source, packed.bytes()).unwrap();
     let rows = vec![i8::MIN; 6 * 6 * inputs];
     let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; winograd::GROUP * chunks];
-    (winograd.transform_input)(&rows, 6 * inputs, chunks, &mut input[..chunks]).unwrap();
+    (winograd.transform_input)(&rows, 6 * inputs, 0, &mut input[..chunks]).unwrap();
     let mut transformed = vec![[0; 32]; 36 * winograd::stride(8 * chunks)];
     (winograd.transform_weights)(packed.bytes(), 0..chunks, &mut transformed).unwrap();
     let mut products = vec![[0; 16]; 36 * winograd::stride(winograd::GROUP)];
@@ -343,6 +359,8 @@ pub fn check_winograd_bound(winograd: &Winograd, name: &str) {
         weight_chunks: chunks,
         weights: &transformed,
         tiles: winograd::GROUP,
+        whole_rows: 0..winograd::GROUP,
+        whole_columns: 0..winograd::GROUP,
         add: false,
     };
     (winograd.multiply)(&job, &mut products).unwrap();

@@ -10,6 +10,8 @@ pub(super) mod neon_armv7;
 pub(super) mod neon_dotprod;
 #[cfg(target_arch = "aarch64")]
 pub(super) mod neon_i8mm;
+#[cfg(target_arch = "aarch64")]
+mod neon_winograd;
 mod patches;
 #[cfg(target_arch = "aarch64")]
 mod tiles;

@@ -15,11 +15,12 @@
 
 use core::arch::aarch64::*;
 
+use super::neon_winograd;
 use super::patches::{self, PatchBlock};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
-use crate::kernels::winograd::{Costs, GROUP, WeightPair};
+use crate::kernels::winograd::Costs;
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
 /// Output pixels of a tile.
@@ -37,7 +38,7 @@ table! {
         patches_len: patches::patches_len::<MR, KR>, pack_patches: super::pack_patches,
         conv: super::conv,
     },
-    winograd: { costs: COSTS, tiles: GROUP },
+    winograd: { costs: COSTS, transform_weights: neon_winograd::transform_weights, multiply: neon_winograd::multiply },
 }
 
 /// In 1/64 of an instruction, counted: a direct output takes 9 products at 4.7 an instruction, a tile 36 at 3.6.
@@ -205,34 +206,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32 {
-        let (first, second) = halves(weights);
-        let values = neon!(vcombine_s16(vcreate_s16(bytemuck::cast::<_, u32>(pair).into()), vcreate_s16(0)));
-        let acc = self.multiply_lane::<0>(acc, self.load16(first), values);
-        self.multiply_lane::<1>(acc, self.load16(second), values)
-    }
-
-    #[inline(always)]
-    fn dot_chunk<const ROWS: usize>(
-        self,
-        mut acc: [Self::I32; ROWS],
-        values: [&[i16; LANES]; ROWS],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; ROWS] {
-        let [w0, w1, w2, w3, w4, w5, w6, w7] = weights;
-        let low = values.map(|row| self.load16(row)[0]);
-        acc = self.dot_pair::<ROWS, 0, 1>(acc, low, w0);
-        acc = self.dot_pair::<ROWS, 2, 3>(acc, low, w1);
-        acc = self.dot_pair::<ROWS, 4, 5>(acc, low, w2);
-        acc = self.dot_pair::<ROWS, 6, 7>(acc, low, w3);
-        let high = values.map(|row| self.load16(row)[1]);
-        acc = self.dot_pair::<ROWS, 0, 1>(acc, high, w4);
-        acc = self.dot_pair::<ROWS, 2, 3>(acc, high, w5);
-        acc = self.dot_pair::<ROWS, 4, 5>(acc, high, w6);
-        self.dot_pair::<ROWS, 6, 7>(acc, high, w7)
-    }
-
-    #[inline(always)]
     fn skip_term(self, values: &[i8; LANES], parameters: &Parameters, shift: u8) -> Self::I32 {
         let [a, b] = self.widen(values);
         let multiplier = self.load32(&parameters.skip_multiplier);
@@ -272,50 +245,6 @@ impl Simd for Neon {
             vst1q_s8(out.as_mut_ptr(), bytes);
         });
         out
-    }
-}
-
-/// The weights of the first and of the second input channel.
-#[inline(always)]
-fn halves(weights: &WeightPair) -> (&[i16; LANES], &[i16; LANES]) {
-    let (halves, _) = weights.as_chunks::<LANES>();
-    (&halves[0], &halves[1])
-}
-
-impl Neon {
-    /// `acc + weights * values[LANE]`.
-    #[inline(always)]
-    fn multiply_lane<const LANE: i32>(
-        self,
-        [a, b, c, d]: [int32x4_t; 4],
-        [low, high]: [int16x8_t; 2],
-        values: int16x8_t,
-    ) -> [int32x4_t; 4] {
-        neon!([
-            vmlal_laneq_s16::<LANE>(a, vget_low_s16(low), values),
-            vmlal_high_laneq_s16::<LANE>(b, low, values),
-            vmlal_laneq_s16::<LANE>(c, vget_low_s16(high), values),
-            vmlal_high_laneq_s16::<LANE>(d, high, values),
-        ])
-    }
-
-    /// Two input channels of all rows: lanes `FIRST` and `SECOND` of the values.
-    #[inline(always)]
-    fn dot_pair<const ROWS: usize, const FIRST: i32, const SECOND: i32>(
-        self,
-        mut acc: [[int32x4_t; 4]; ROWS],
-        values: [int16x8_t; ROWS],
-        weights: &WeightPair,
-    ) -> [[int32x4_t; 4]; ROWS] {
-        let (first, second) = halves(weights);
-        let (first, second) = (self.load16(first), self.load16(second));
-        for (acc, values) in acc.iter_mut().zip(values) {
-            *acc = self.multiply_lane::<FIRST>(*acc, first, values);
-        }
-        for (acc, values) in acc.iter_mut().zip(values) {
-            *acc = self.multiply_lane::<SECOND>(*acc, second, values);
-        }
-        acc
     }
 }
 

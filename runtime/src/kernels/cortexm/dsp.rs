@@ -17,50 +17,29 @@
 
 use core::arch::asm;
 
-use super::tiles::{self, Job, NR, Tiles, channels_of_tile};
+use super::layout::{self, Dsp, Layout};
+use super::tiles::{self, Job, Tiles, channels_of_tile};
 use crate::Isa;
 use crate::format::records::ChannelRecord;
-use crate::kernels::{Direct, Kernels, Packing, Patches, Shape, portable};
+use crate::kernels::{Kernels, Patches, Shape};
 
 /// Most pixels of a tile.
-const MR: usize = 6;
+const MR: usize = Dsp::MR;
 
 /// The table of [`Isa::CortexmDsp`].
-pub(in crate::kernels) static KERNELS: Kernels = Kernels {
-    isa: Isa::CortexmDsp,
-    direct: Direct {
-        mr: MR,
-        nr: NR,
-        block_bytes: 0,
-        block_columns: MR,
-        packing: Some(Packing {
-            weights_len: |_| Some(0),
-            pack_weights: |_, _| Some(()),
-            patches_len: tiles::panel_len::<Dsp>,
-            pack_patches: |shape, _, patches, panels| {
-                let firsts = (0..patches.pixels).step_by(MR);
-                for (first, panel) in firsts.zip(panels.chunks_exact_mut(tiles::panel_len::<Dsp>(shape)?)) {
-                    pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
-                }
-                Some(())
-            },
-        }),
-        conv: tiles::conv::<Dsp>,
-    },
-    winograd: None,
-    dot: portable::dot,
-    max_into: portable::max_into,
-    sum_into: portable::sum_into,
-    copy_into: portable::copy_into,
-};
+pub(in crate::kernels) static KERNELS: Kernels =
+    layout::table(Isa::CortexmDsp, layout::tiled::<Dsp>(pack_patches, tiles::conv::<Dsp>));
 
-/// The tiles of this instruction set.
-struct Dsp;
+/// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
+fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
+    let firsts = (0..patches.pixels).step_by(MR);
+    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<Dsp>(shape)?)) {
+        pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
+    }
+    Some(())
+}
 
 impl Tiles for Dsp {
-    const MR: usize = MR;
-    const VALUE_LEN: usize = size_of::<i16>();
-
     fn lanes(pixels: usize) -> usize {
         pixels.next_multiple_of(2)
     }

@@ -7,16 +7,12 @@
 
 use core::ops::Range;
 
+use super::layout::{Layout, NR, panel_len};
 use crate::format::records::ChannelRecord;
-use crate::kernels::{ConvBlock, Grid, Shape, SkipValues, Target, portable};
+use crate::kernels::{ConvBlock, Grid, SkipValues, Target, portable};
 
 /// The tiles of an instruction set.
-pub(super) trait Tiles {
-    /// Most pixels.
-    const MR: usize;
-    /// Bytes of a packed value.
-    const VALUE_LEN: usize;
-
+pub(super) trait Tiles: Layout {
     /// Pixels that the assembly computes for a tile of `pixels` pixels.
     fn lanes(pixels: usize) -> usize;
 
@@ -27,14 +23,6 @@ pub(super) trait Tiles {
     /// `job.weights` has `job.depth` weights for each of the records; and these channels of all pixels of the tile can be written at
     /// `job.out` and, if a shortcut joins, read at `job.skip`.
     unsafe fn run(lanes: usize, job: &Job);
-}
-
-/// Output channels of a call: all that a layer has, as a rule.
-pub(super) const NR: usize = 1 << 12;
-
-/// Bytes of the panel of a tile.
-pub(super) fn panel_len<T: Tiles>(shape: &Shape) -> Option<usize> {
-    (shape.depth().checked_mul(T::MR * T::VALUE_LEN)?).checked_next_multiple_of(64)
 }
 
 /// See [`Direct::conv`](crate::kernels::Direct::conv).

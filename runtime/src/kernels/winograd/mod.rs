@@ -24,12 +24,20 @@
 //! - `t * 9^-1 mod 2^32 = 64 * y mod 2^32`, and shifting that right by 6 with its sign is `y` whenever `-2^25 <= y < 2^25`.
 //!   [`is_exact`] proves it from the weights: `|y| <= 128 * sum |w|`.
 //!
+//! # Tiles of three rows or columns
+//!
+//! Only the last column of `A'` reads the last row of points, and it has a value for the fourth output alone. So a tile with
+//! three rows, or columns, does without the products of the last row, or column, of points: 30 instead of 36, and 25 with
+//! both. A map of 14 is cut into 4 + 4 + 3 + 3 for that, one of 7 into 4 + 3: 484 and 121 products instead of 576 and 144.
+//!
 //! Weights are transformed again in every run, block by block: what that takes and saves is in `docs/kernels.md`.
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 pub(super) mod pack;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub(super) mod steps;
+
+use core::ops::Range;
 
 use super::{LayerWeights, Target};
 
@@ -67,14 +75,13 @@ pub struct Winograd {
     pub costs: Costs,
     /// Packs a layer's weights and channel parameters: one panel of [`panel_len`] bytes for 16 output channels.
     pub pack_weights: fn(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>,
-    /// Transforms a row of tiles. `rows` are [`INPUT_TILE`] padded input rows of `row_len` values; chunk `k` of tile `x`
-    /// becomes `out[x * chunks + k]`.
-    pub transform_input: fn(rows: &[i8], row_len: usize, chunks: usize, out: &mut [InputChunk]) -> Option<()>,
+    /// Transforms a tile. `rows` are [`INPUT_TILE`] padded input rows of `row_len` values; the tile begins at value `first`
+    /// of each, and `out` are all its chunks.
+    pub transform_input: fn(rows: &[i8], row_len: usize, first: usize, out: &mut [InputChunk]) -> Option<()>,
     /// Transforms the weights of a panel for the 16-channel chunks `chunks`: `out[point * stride(pairs) + pair]`, with
     /// 8 pairs of channels a chunk.
     #[expect(clippy::type_complexity, reason = "its parameters have names and are explained above")]
-    pub transform_weights:
-        fn(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>,
+    pub transform_weights: fn(panel: &[i8], chunks: Range<usize>, out: &mut [WeightPair]) -> Option<()>,
     /// Multiplies and sums over channels.
     pub multiply: fn(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>,
     /// Transforms the products of one tile back, finishes and stores its outputs.
@@ -107,7 +114,7 @@ impl Costs {
 }
 
 /// What [`Winograd::multiply`] reads.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Multiply<'a> {
     /// Transformed tiles, `tile_chunks` chunks each.
     pub input: &'a [InputChunk],
@@ -119,8 +126,27 @@ pub struct Multiply<'a> {
     pub weights: &'a [WeightPair],
     /// Tiles, a multiple of [`GROUP`] (what is beyond one is left out); `products[point * stride(tiles) + tile]` is one tile's.
     pub tiles: usize,
+    /// Those that have a fourth output row; only they need the products of the last row of points.
+    pub whole_rows: Range<usize>,
+    /// Those that have a fourth output column; only they need the products of the last column of points.
+    pub whole_columns: Range<usize>,
     /// Whether the products of earlier channels are in place and are added to.
     pub add: bool,
+}
+
+impl Multiply<'_> {
+    /// The tiles that need the products of a point.
+    #[must_use]
+    pub fn tiles_at(&self, point: usize) -> Range<usize> {
+        let mut tiles = 0..self.tiles;
+        if point / INPUT_TILE == INPUT_TILE - 1 {
+            tiles = self.whole_rows.start..self.whole_rows.end.min(tiles.end);
+        }
+        if point % INPUT_TILE == INPUT_TILE - 1 {
+            tiles = self.whole_columns.start.max(tiles.start)..self.whole_columns.end.min(tiles.end);
+        }
+        tiles
+    }
 }
 
 /// What [`Winograd::transform_output`] reads.

@@ -1,12 +1,7 @@
-//! The steps, for any [`Simd`].
-#![allow(unsafe_code, reason = "two loops whose bounds are checked before them")]
+//! The steps that are the same code for every [`Simd`]: the transforms of inputs and outputs.
 #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
-use super::pack::PackedPair;
-use super::{
-    Finish, GROUP, INPUT_TILE, INVERSE_OF_9, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product, TILE,
-    WeightPair, stride,
-};
+use super::{Finish, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, TILE, stride};
 use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all};
 
 /// See [`Winograd::transform_input`].
@@ -15,21 +10,16 @@ pub(in crate::kernels) fn transform_input<S: Simd>(
     s: S,
     rows: &[i8],
     row_len: usize,
-    chunks: usize,
+    first: usize,
     out: &mut [InputChunk],
 ) -> Option<()> {
-    let mut row_starts = rows.chunks_exact(row_len);
-    let rows: [&[i8]; INPUT_TILE] = core::array::from_fn(|_| row_starts.next().unwrap_or_default());
-    for (tile, out) in out.chunks_exact_mut(chunks).enumerate() {
-        let first = tile * TILE * chunks * LANES;
-        let len = INPUT_TILE * chunks * LANES;
-        let mut tile: [&[[i8; LANES]]; INPUT_TILE] = [&[]; INPUT_TILE];
-        for (tile, row) in tile.iter_mut().zip(rows) {
-            *tile = row.get(first..)?.get(..len)?.as_chunks().0;
-        }
-        for (chunk, out) in out.iter_mut().enumerate() {
-            transform_chunk(s, &tile, chunks, chunk, out)?;
-        }
+    let chunks = out.len();
+    let mut tile: [&[[i8; LANES]]; INPUT_TILE] = [&[]; INPUT_TILE];
+    for (tile, row) in tile.iter_mut().zip(rows.chunks_exact(row_len)) {
+        *tile = row.get(first..)?.get(..INPUT_TILE * chunks * LANES)?.as_chunks().0;
+    }
+    for (chunk, out) in out.iter_mut().enumerate() {
+        transform_chunk(s, &tile, chunks, chunk, out)?;
     }
     Some(())
 }
@@ -85,109 +75,6 @@ fn input_1d<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::I16; 6]) -> [S::I16; 6]
         s.sub16(c, e),
         s.sub16(s.sub16(d5, d3), s.add16(e, e)),
     ]
-}
-
-/// See [`Winograd::transform_weights`].
-#[inline(always)]
-pub(in crate::kernels) fn transform_weights<S: Simd>(
-    s: S,
-    panel: &[i8],
-    chunks: core::ops::Range<usize>,
-    out: &mut [WeightPair],
-) -> Option<()> {
-    let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
-    let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
-    let stride = stride(packed.len());
-    let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
-    for (pair, taps) in packed.iter().enumerate() {
-        for half in 0..2 {
-            let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
-            let c0 = weight_column(s, [g0, g3, g6], half);
-            let c1 = weight_column(s, [g1, g4, g7], half);
-            let c2 = weight_column(s, [g2, g5, g8], half);
-            let mut place = 2 * pair + half;
-            for row in 0..INPUT_TILE {
-                for value in weight_1d(s, [c0[row], c1[row], c2[row]]) {
-                    // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
-                    // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
-                    s.store16(value, unsafe { out.get_unchecked_mut(place) });
-                    place += 2 * stride;
-                }
-            }
-        }
-    }
-    Some(())
-}
-
-#[inline(always)]
-fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) -> [S::I16; 6] {
-    weight_1d(s, [s.widen(&a[half]), s.widen(&b[half]), s.widen(&c[half])])
-}
-
-/// `G' g`.
-#[inline(always)]
-fn weight_1d<S: Simd>(s: S, [g0, g1, g2]: [S::I16; 3]) -> [S::I16; 6] {
-    let a = s.add16(g0, g2);
-    let b = s.add16(g0, s.shl16::<2>(g2));
-    let c = s.add16(g1, g1);
-    [g0, s.add16(a, g1), s.sub16(a, g1), s.add16(b, c), s.sub16(b, c), g2]
-}
-
-/// See [`Winograd::multiply`]; `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
-#[inline(always)]
-pub(in crate::kernels) fn multiply<S: Simd, const WIDE: usize>(
-    s: S,
-    job: &Multiply<'_>,
-    products: &mut [Product],
-) -> Option<()> {
-    let pairs = job.weight_chunks * LANES / 2;
-    // The last element that is read of the input, so that the loops below need not look again.
-    let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
-    job.input.get(last_tile.checked_add(job.weight_chunks)?.checked_sub(1)?)?;
-    for point in 0..POINTS {
-        let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
-        let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
-        let (wide, rest) = products.as_chunks_mut::<WIDE>();
-        let wide_tiles = wide.len() * WIDE;
-        for (group, products) in wide.iter_mut().enumerate() {
-            multiply_group(s, job, point, group * WIDE, weights, products);
-        }
-        for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-            multiply_group(s, job, point, wide_tiles + group * GROUP, weights, products);
-        }
-    }
-    Some(())
-}
-
-/// The products of `TILES` tiles from tile `first` on, all of which are in the input.
-#[inline(always)]
-fn multiply_group<S: Simd, const TILES: usize>(
-    s: S,
-    job: &Multiply<'_>,
-    point: usize,
-    first: usize,
-    weights: &[WeightPair],
-    products: &mut [Product; TILES],
-) {
-    let mut acc = [s.zero32(); TILES];
-    if job.add {
-        for (acc, product) in acc.iter_mut().zip(&*products) {
-            *acc = s.load32(product);
-        }
-    }
-    for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
-        let mut values = [&[0i16; LANES]; TILES];
-        for (tile, values) in values.iter_mut().enumerate() {
-            let index = (first + tile) * job.tile_chunks + chunk;
-            // SAFETY: `multiply` has seen the last element of the last tile that is multiplied, and `index` is not
-            // beyond it: `first + tile < job.tiles` and `chunk < job.weight_chunks`; and `point < POINTS`.
-            *values = unsafe { job.input.get_unchecked(index).get_unchecked(point) };
-        }
-        acc = s.dot_chunk(acc, values, weights);
-    }
-    for (product, acc) in products.iter_mut().zip(acc) {
-        s.store32(acc, product);
-    }
 }
 
 /// See [`Winograd::transform_output`].

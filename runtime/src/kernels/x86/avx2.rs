@@ -13,6 +13,7 @@
 
 use core::arch::x86_64::*;
 
+use super::winograd::{self, Dot};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
@@ -39,7 +40,7 @@ table! {
         patches_len: patches_len, pack_patches: super::pack_patches,
         conv: super::conv,
     },
-    winograd: { costs: COSTS, tiles: GROUP },
+    winograd: { costs: COSTS, transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP> },
 }
 
 /// In 1/64 of a cycle, from timed layers: a direct output takes a quarter of a cycle, a tile's products with 16-bit
@@ -75,6 +76,34 @@ macro_rules! avx2 {
 impl Lanes for Avx2 {
     /// The order in which `vpackssdw` leaves channels in their natural one.
     const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
+}
+
+impl Dot for Avx2 {
+    #[inline(always)]
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
+        let pair: i32 = bytemuck::cast(pair);
+        let p = weights.as_ptr();
+        avx2!({
+            let pair = _mm256_set1_epi32(pair);
+            [
+                _mm256_add_epi32(acc[0], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.cast()))),
+                _mm256_add_epi32(acc[1], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.add(16).cast()))),
+            ]
+        })
+    }
+
+    #[inline(always)]
+    fn dot_chunk<const ROWS: usize>(
+        self,
+        mut acc: [Self::I32; ROWS],
+        values: [&[i16; LANES]; ROWS],
+        weights: &[WeightPair; LANES / 2],
+    ) -> [Self::I32; ROWS] {
+        for (acc, values) in acc.as_chunks_mut().0.iter_mut().zip(values.as_chunks().0) {
+            *acc = avx2!(self.dot_chunk_in_order(*acc, *values, weights));
+        }
+        acc
+    }
 }
 
 impl Simd for Avx2 {
@@ -157,32 +186,6 @@ impl Simd for Avx2 {
             let factor = _mm256_set1_epi32(factor);
             [_mm256_mullo_epi32(a[0], factor), _mm256_mullo_epi32(a[1], factor)]
         })
-    }
-
-    #[inline(always)]
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
-        let pair: i32 = bytemuck::cast(pair);
-        let p = weights.as_ptr();
-        avx2!({
-            let pair = _mm256_set1_epi32(pair);
-            [
-                _mm256_add_epi32(acc[0], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.cast()))),
-                _mm256_add_epi32(acc[1], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.add(16).cast()))),
-            ]
-        })
-    }
-
-    #[inline(always)]
-    fn dot_chunk<const ROWS: usize>(
-        self,
-        mut acc: [Self::I32; ROWS],
-        values: [&[i16; LANES]; ROWS],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; ROWS] {
-        for (acc, values) in acc.as_chunks_mut().0.iter_mut().zip(values.as_chunks().0) {
-            *acc = avx2!(self.dot_chunk_in_order(*acc, *values, weights));
-        }
-        acc
     }
 
     #[inline(always)]
@@ -419,7 +422,7 @@ fn pack_tile(
 }
 
 impl Avx2 {
-    /// [`Simd::dot_chunk`], in assembly, because the compiler reorders the additions so that accumulators are spilled.
+    /// [`Dot::dot_chunk`], in assembly, because the compiler reorders the additions so that accumulators are spilled.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn dot_chunk_in_order(

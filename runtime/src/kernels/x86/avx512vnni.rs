@@ -8,6 +8,7 @@
 use core::arch::x86_64::*;
 
 use super::vnni::{self, KR, Vnni, WeightBlock};
+use super::winograd::{self, Dot};
 use crate::Isa;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
 use crate::kernels::{Kernels, panels};
@@ -21,7 +22,10 @@ table! {
         conv: vnni::conv,
     },
     // As many sums in flight as hide the latency of `vpdpwssd`.
-    winograd: { costs: vnni::COSTS, tiles: 8 },
+    winograd: {
+        costs: vnni::COSTS,
+        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, 8>
+    },
 }
 
 /// The table, if this CPU has what it is compiled for.
@@ -68,6 +72,14 @@ macro_rules! avx512 {
 
 impl Lanes for Avx512Vnni {
     const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+}
+
+impl Dot for Avx512Vnni {
+    #[inline(always)]
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
+        let pair = bytemuck::cast(pair);
+        avx512!(self.dpwssd(acc, _mm512_loadu_si512(weights.as_ptr().cast()), _mm512_set1_epi32(pair)))
+    }
 }
 
 impl Simd for Avx512Vnni {
@@ -142,12 +154,6 @@ impl Simd for Avx512Vnni {
     #[inline(always)]
     fn mul32(self, a: Self::I32, factor: i32) -> Self::I32 {
         avx512!(_mm512_mullo_epi32(a, _mm512_set1_epi32(factor)))
-    }
-
-    #[inline(always)]
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
-        let pair = bytemuck::cast(pair);
-        avx512!(self.dpwssd(acc, _mm512_loadu_si512(weights.as_ptr().cast()), _mm512_set1_epi32(pair)))
     }
 
     #[inline(always)]

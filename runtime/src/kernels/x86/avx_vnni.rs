@@ -39,6 +39,7 @@ macro_rules! encoding {
             use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
             use crate::kernels::winograd::GROUP;
             use crate::kernels::x86::avx2::Avx2;
+            use crate::kernels::x86::winograd::{self, Dot};
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
 
             table! {
@@ -49,7 +50,10 @@ macro_rules! encoding {
                     patches_len: vnni::patches_len::<AvxVnni>, pack_patches: vnni::pack_patches,
                     conv: vnni::conv,
                 },
-                winograd: { costs: vnni::COSTS, tiles: GROUP },
+                winograd: {
+                    costs: vnni::COSTS,
+                    transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>
+                },
             }
 
             pub(super) const fn kernels() -> &'static Kernels {
@@ -89,10 +93,7 @@ macro_rules! encoding {
                 const LANE_CHANNELS: [usize; LANES] = Avx2::LANE_CHANNELS;
             }
 
-            impl Simd for AvxVnni {
-                type I16 = <Avx2 as Simd>::I16;
-                type I32 = <Avx2 as Simd>::I32;
-
+            impl Dot for AvxVnni {
                 #[inline(always)]
                 fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
                     let pair = bytemuck::cast(pair);
@@ -107,6 +108,11 @@ macro_rules! encoding {
                         ]
                     }
                 }
+            }
+
+            impl Simd for AvxVnni {
+                type I16 = <Avx2 as Simd>::I16;
+                type I32 = <Avx2 as Simd>::I32;
 
                 as_avx2! {
                     fn widen(values: &[i8; LANES]) -> Self::I16;

@@ -4,3 +4,4 @@ pub(super) mod avx2;
 pub(super) mod avx512vnni;
 pub(super) mod avx_vnni;
 mod vnni;
+mod winograd;

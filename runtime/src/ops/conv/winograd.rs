@@ -23,7 +23,7 @@ pub(super) struct WinogradPlan {
     /// Pixels of a row.
     width: usize,
     /// Tiles of a row.
-    columns: usize,
+    columns: Tiles,
     /// Rows of tiles of a block.
     block_rows: usize,
     /// 16-channel chunks of the input.
@@ -48,14 +48,14 @@ impl WinogradPlan {
 
     /// The plan and what it needs.
     pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, Needs)> {
-        let (rows, columns) = (output.h.div_ceil(TILE), output.w.div_ceil(TILE));
+        let (rows, columns) = (output.h.div_ceil(TILE), Tiles::of(output.w));
         let chunks = input.c / CHANNELS;
-        let row_bytes = columns.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
+        let row_bytes = columns.count.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
         let block_rows = (BLOCK_BYTES / row_bytes).clamp(1, rows);
         let weight_chunks = chunks.min(BLOCK_CHANNELS / CHANNELS);
-        let tiles = (block_rows * columns).next_multiple_of(GROUP);
+        let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
-        let row_len = (columns * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
+        let row_len = (columns.count * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
         let plan =
             Self { width: output.w, columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
         let needs = Needs {
@@ -70,7 +70,7 @@ impl WinogradPlan {
     }
 
     fn block_tiles(&self) -> usize {
-        (self.block_rows * self.columns).next_multiple_of(GROUP)
+        (self.block_rows * self.columns.count).next_multiple_of(GROUP)
     }
 
     /// Bytes of the four parts of the scratch, multiples of 64: padded rows, transformed input, transformed weights,
@@ -83,6 +83,105 @@ impl WinogradPlan {
             stride(self.product_tiles).checked_mul(POINTS * size_of::<Product>())?,
         ])
     }
+}
+
+/// How the rows or columns of a map are cut: into tiles of [`TILE`], and behind them as few tiles as that takes of one less, which
+/// have fewer products. The last one may have still fewer rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tiles {
+    /// What is cut.
+    len: usize,
+    /// All tiles.
+    count: usize,
+    /// Tiles of [`TILE`].
+    whole: usize,
+}
+
+impl Tiles {
+    const fn of(len: usize) -> Self {
+        let count = len.div_ceil(TILE);
+        Self { len, count, whole: count.saturating_sub(count * TILE - len) }
+    }
+
+    /// Where a tile begins.
+    const fn start(&self, tile: usize) -> usize {
+        tile * TILE - tile.saturating_sub(self.whole)
+    }
+
+    /// Rows or columns of a tile.
+    const fn len(&self, tile: usize) -> usize {
+        let (start, end) = (self.start(tile), self.start(tile + 1));
+        if end < self.len { end - start } else { self.len - start }
+    }
+
+    /// Tiles of one less than [`TILE`].
+    const fn short(&self) -> usize {
+        self.count - self.whole
+    }
+}
+
+/// The order of the tiles of a block, in which those with whole rows follow each other, and those with whole columns too: first
+/// those with whole rows and short columns, then those with both whole, with whole columns only, with neither.
+#[derive(Debug, Clone, Copy)]
+struct TileOrder {
+    rows: Tiles,
+    columns: Tiles,
+}
+
+impl TileOrder {
+    const fn count(&self) -> usize {
+        self.rows.count * self.columns.count
+    }
+
+    const fn whole_rows(&self) -> Range<usize> {
+        0..self.rows.whole * self.columns.count
+    }
+
+    const fn whole_columns(&self) -> Range<usize> {
+        let first = self.rows.whole * self.columns.short();
+        first..first + self.rows.count * self.columns.whole
+    }
+
+    /// The four parts: their tile rows and tile columns.
+    const fn parts(&self) -> [[Range<usize>; 2]; 4] {
+        let (rows, columns) = (self.rows, self.columns);
+        [
+            [0..rows.whole, columns.whole..columns.count],
+            [0..rows.whole, 0..columns.whole],
+            [rows.whole..rows.count, 0..columns.whole],
+            [rows.whole..rows.count, columns.whole..columns.count],
+        ]
+    }
+
+    /// Tile row and tile column of a tile.
+    fn place(&self, tile: usize) -> Option<[usize; 2]> {
+        let mut index = tile;
+        for [rows, columns] in self.parts() {
+            let count = rows.len() * columns.len();
+            if index < count {
+                return Some([rows.start + index / columns.len(), columns.start + index % columns.len()]);
+            }
+            index -= count;
+        }
+        None
+    }
+
+    /// The tile of a tile row and tile column.
+    fn number(&self, [row, column]: [usize; 2]) -> usize {
+        let mut first = 0;
+        for [rows, columns] in self.parts() {
+            if rows.contains(&row) && columns.contains(&column) {
+                return first + (row - rows.start) * columns.len() + column - columns.start;
+            }
+            first += rows.len() * columns.len();
+        }
+        first
+    }
+}
+
+/// A range counted from `first` on.
+const fn behind(range: Range<usize>, first: usize) -> Range<usize> {
+    range.start.saturating_sub(first)..range.end.saturating_sub(first)
 }
 
 /// The scratch, cut into its parts.
@@ -122,7 +221,9 @@ pub(super) fn run(
     let block_rows = plan.block_rows * TILE;
     for (index, out) in out.chunks_mut(block_rows * row_len).enumerate() {
         let first = rows.start + index * block_rows;
-        let block = Block { run, plan, winograd, rows: first..rows.end.min(first + block_rows) };
+        let rows = first..rows.end.min(first + block_rows);
+        let tiles = TileOrder { rows: Tiles::of(rows.len()), columns: plan.columns };
+        let block = Block { run, plan, winograd, rows, tiles };
         block.transform_input(&mut scratch)?;
         let panel_len = panel_len(run.layer.input.c);
         for (panel, weights) in run.weights.chunks_exact(panel_len).enumerate() {
@@ -138,24 +239,23 @@ struct Block<'a> {
     plan: &'a WinogradPlan,
     winograd: &'a Winograd,
     rows: Range<usize>,
+    tiles: TileOrder,
 }
 
 impl Block<'_> {
-    fn tiles(&self) -> usize {
-        self.rows.len().div_ceil(TILE) * self.plan.columns
-    }
-
     fn transform_input(&self, scratch: &mut Scratch<'_>) -> Option<()> {
-        let chunks = self.plan.chunks;
-        for (row, out) in scratch.input.chunks_mut(self.plan.columns * chunks).enumerate() {
-            let first = self.rows.start + row * TILE;
-            if first >= self.rows.end {
-                break;
-            }
-            let (run, row_len) = (self.run, self.plan.row_len);
+        let (run, chunks, row_len) = (self.run, self.plan.chunks, self.plan.row_len);
+        let TileOrder { rows, columns } = self.tiles;
+        for row in 0..rows.count {
+            let first = self.rows.start + rows.start(row);
             let part = rows::Part { row: first, column: 0, row_len };
             rows::copy_padded(run, &part, scratch.rows)?;
-            (self.winograd.transform_input)(scratch.rows, row_len, chunks, out)?;
+            for column in 0..columns.count {
+                let out =
+                    scratch.input.get_mut(self.tiles.number([row, column]) * chunks..)?.get_mut(..chunks)?;
+                let first = columns.start(column) * run.layer.input.c;
+                (self.winograd.transform_input)(scratch.rows, row_len, first, out)?;
+            }
         }
         Some(())
     }
@@ -168,9 +268,9 @@ impl Block<'_> {
         scratch: &mut Scratch<'_>,
         out: &mut [i8],
     ) -> Option<()> {
-        let plan = self.plan;
-        for first_tile in (0..self.tiles()).step_by(plan.product_tiles) {
-            let tiles = plan.product_tiles.min((self.tiles() - first_tile).next_multiple_of(GROUP));
+        let (plan, all_tiles) = (self.plan, self.tiles.count());
+        for first_tile in (0..all_tiles).step_by(plan.product_tiles) {
+            let tiles = plan.product_tiles.min((all_tiles - first_tile).next_multiple_of(GROUP));
             let products = scratch.products.get_mut(..POINTS * stride(tiles))?;
             for first_chunk in (0..plan.chunks).step_by(plan.weight_chunks) {
                 let chunks = first_chunk..plan.chunks.min(first_chunk + plan.weight_chunks);
@@ -184,11 +284,13 @@ impl Block<'_> {
                     weight_chunks: chunks.len(),
                     weights,
                     tiles,
+                    whole_rows: behind(self.tiles.whole_rows(), first_tile),
+                    whole_columns: behind(self.tiles.whole_columns(), first_tile),
                     add: first_chunk > 0,
                 };
                 (self.winograd.multiply)(&job, products)?;
             }
-            for tile in 0..tiles.min(self.tiles() - first_tile) {
+            for tile in 0..tiles.min(all_tiles - first_tile) {
                 self.finish(first_tile + tile, first_channel, panel, products, [tile, tiles], out)?;
             }
         }
@@ -206,14 +308,17 @@ impl Block<'_> {
         out: &mut [i8],
     ) -> Option<()> {
         let (width, channels) = (self.plan.width, self.run.layer.output.c);
-        let (row, column) = (tile / self.plan.columns * TILE, tile % self.plan.columns * TILE);
+        let TileOrder { rows, columns } = self.tiles;
+        let [row, column] = self.tiles.place(tile)?;
+        let valid = [rows.len(row), columns.len(column)];
+        let (row, column) = (rows.start(row), columns.start(column));
         let start = (row * width + column) * channels;
         let job = Finish {
             products,
             tiles,
             tile: index,
             panel,
-            valid: [TILE.min(self.rows.len() - row), TILE.min(width - column)],
+            valid,
             target: Target {
                 channels: self.run.conv.channels.0,
                 first_channel,

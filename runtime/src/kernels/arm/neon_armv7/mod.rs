@@ -45,8 +45,8 @@ static KERNELS: Kernels = Kernels {
     winograd: Some(Winograd {
         costs: winograd::COSTS,
         pack_weights: |source, packed| pack::pack_weights(NEON, source, packed),
-        transform_input: |rows, row_len, chunks, out| {
-            winograd::transform_input(NEON, rows, row_len, chunks, out)
+        transform_input: |rows, row_len, first, out| {
+            winograd::transform_input(NEON, rows, row_len, first, out)
         },
         transform_weights: |panel, chunks, out| winograd::transform_weights(NEON, panel, chunks, out),
         multiply: |job, products| winograd::multiply(NEON, job, products),

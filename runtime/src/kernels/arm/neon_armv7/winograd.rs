@@ -25,21 +25,19 @@ pub(super) fn transform_input(
     _: Neon,
     rows: &[i8],
     row_len: usize,
-    chunks: usize,
+    first: usize,
     out: &mut [InputChunk],
 ) -> Option<()> {
     let rows = rows.get(..row_len.checked_mul(INPUT_TILE)?)?;
-    for (tile, out) in out.chunks_exact_mut(chunks).enumerate() {
-        let first = tile * TILE * chunks * LANES;
-        if first + INPUT_TILE * chunks * LANES > row_len {
-            return None;
-        }
-        for (chunk, out) in out.iter_mut().enumerate() {
-            let source = rows.get(first + chunk * LANES..)?;
-            // SAFETY: a `Neon` is at hand. There are six rows of `row_len` values, and each reaches to the end of this
-            // tile's six pixels of `chunks * LANES` values, of which this chunk is one.
-            unsafe { transform_chunk(source.as_ptr(), row_len, chunks * LANES, out) };
-        }
+    let chunks = out.len();
+    if first.checked_add(INPUT_TILE * chunks * LANES)? > row_len {
+        return None;
+    }
+    for (chunk, out) in out.iter_mut().enumerate() {
+        let source = rows.get(first + chunk * LANES..)?;
+        // SAFETY: a `Neon` is at hand. There are six rows of `row_len` values, and each reaches to the end of this
+        // tile's six pixels of `chunks * LANES` values, of which this chunk is one.
+        unsafe { transform_chunk(source.as_ptr(), row_len, chunks * LANES, out) };
     }
     Some(())
 }
@@ -256,7 +254,7 @@ unsafe extern "C" fn transform_taps(taps: &PackedPair, point_bytes: usize, out: 
 
 /// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply).
 pub(super) fn multiply(_: Neon, job: &Multiply<'_>, products: &mut [Product]) -> Option<()> {
-    let Multiply { input, tile_chunks, weight_chunks, weights, tiles, add } = *job;
+    let Multiply { input, tile_chunks, weight_chunks, weights, tiles, add, .. } = *job;
     let pairs = weight_chunks * LANES / 2;
     // The last chunk that is read.
     input
@@ -264,7 +262,10 @@ pub(super) fn multiply(_: Neon, job: &Multiply<'_>, products: &mut [Product]) ->
     for point in 0..POINTS {
         let weights = weights.get(point * stride(pairs)..)?.get(..pairs)?;
         let products = products.get_mut(point * stride(tiles)..)?.get_mut(..tiles)?;
-        for (group, products) in products.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+        let needed = job.tiles_at(point);
+        let groups = needed.start / GROUP..needed.end.div_ceil(GROUP);
+        let products = products.as_chunks_mut::<GROUP>().0.iter_mut().enumerate();
+        for (group, products) in products.filter(|(group, _)| groups.contains(group)) {
             let values = input.get(group * GROUP * tile_chunks)?.get(point)?;
             let tile_bytes = tile_chunks * size_of::<InputChunk>();
             // SAFETY: a `Neon` is at hand. The input reaches to the end of chunk `weight_chunks - 1` of the last tile, and

@@ -22,23 +22,25 @@ use core::arch::naked_asm;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::layout;
+
 use self::columns::Columns;
 use self::outputs::Outputs;
 use self::slices::Slices;
 use crate::Isa;
-use crate::kernels::{ConvBlock, Direct, Grid, Kernels, Target, portable};
+use crate::kernels::{ConvBlock, Grid, Kernels, Target, portable};
 
 /// Most pixels of a tile.
-const MR: usize = 7;
+const MR: usize = layout::MVE_MR;
 /// Most channels of a tile.
-const NR: usize = 64;
+const NR: usize = layout::MVE_NR;
 /// Values of depth that are multiplied together.
 const SLICE: usize = 16;
 
 /// The table of [`Isa::CortexmMve`].
 pub(in crate::kernels) static KERNELS: Kernels = Kernels {
     isa: Isa::CortexmMve,
-    direct: Direct { mr: MR, nr: NR, block_bytes: 9 << 10, block_columns: usize::MAX, packing: None, conv },
+    direct: layout::in_place(conv),
     winograd: None,
     dot: |input, weights| {
         // SAFETY: this build is for a CPU with MVE; both have so many values.

@@ -1,0 +1,146 @@
+//! Weights and products of Winograd's method, for the instruction sets of x86-64.
+#![allow(unsafe_code, reason = "two loops whose bounds are checked before them")]
+#![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
+
+use core::ops::Range;
+
+use crate::kernels::simd::{LANES, Simd};
+use crate::kernels::winograd::pack::PackedPair;
+use crate::kernels::winograd::{
+    GROUP, INPUT_TILE, Multiply, PARAMETERS_LEN, POINTS, Product, WeightPair, stride,
+};
+
+/// Products of int16 that are added in pairs.
+pub(super) trait Dot: Simd {
+    /// `acc[lane] + pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`].
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
+
+    /// [`Self::dot16`] of eight pairs of each of some rows of values, a multiple of [`GROUP`].
+    #[inline(always)]
+    fn dot_chunk<const ROWS: usize>(
+        self,
+        mut acc: [Self::I32; ROWS],
+        values: [&[i16; LANES]; ROWS],
+        weights: &[WeightPair; LANES / 2],
+    ) -> [Self::I32; ROWS] {
+        let rows = values.map(|row| row.as_chunks::<2>().0);
+        for (pair, weights) in weights.iter().enumerate() {
+            for (acc, row) in acc.iter_mut().zip(rows) {
+                if let Some(values) = row.get(pair) {
+                    *acc = self.dot16(*acc, *values, weights);
+                }
+            }
+        }
+        acc
+    }
+}
+
+/// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights).
+#[inline(always)]
+pub(super) fn transform_weights<S: Simd>(
+    s: S,
+    panel: &[i8],
+    chunks: Range<usize>,
+    out: &mut [WeightPair],
+) -> Option<()> {
+    let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
+    let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
+    let stride = stride(packed.len());
+    let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
+    for (pair, taps) in packed.iter().enumerate() {
+        for half in 0..2 {
+            let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
+            let c0 = weight_column(s, [g0, g3, g6], half);
+            let c1 = weight_column(s, [g1, g4, g7], half);
+            let c2 = weight_column(s, [g2, g5, g8], half);
+            let mut place = 2 * pair + half;
+            for row in 0..INPUT_TILE {
+                for value in weight_1d(s, [c0[row], c1[row], c2[row]]) {
+                    // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
+                    // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
+                    s.store16(value, unsafe { out.get_unchecked_mut(place) });
+                    place += 2 * stride;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+#[inline(always)]
+fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) -> [S::I16; 6] {
+    weight_1d(s, [s.widen(&a[half]), s.widen(&b[half]), s.widen(&c[half])])
+}
+
+/// `G' g`.
+#[inline(always)]
+fn weight_1d<S: Simd>(s: S, [g0, g1, g2]: [S::I16; 3]) -> [S::I16; 6] {
+    let a = s.add16(g0, g2);
+    let b = s.add16(g0, s.shl16::<2>(g2));
+    let c = s.add16(g1, g1);
+    [g0, s.add16(a, g1), s.sub16(a, g1), s.add16(b, c), s.sub16(b, c), g2]
+}
+
+/// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply); `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
+#[inline(always)]
+pub(super) fn multiply<S: Dot, const WIDE: usize>(
+    s: S,
+    job: &Multiply<'_>,
+    products: &mut [Product],
+) -> Option<()> {
+    let pairs = job.weight_chunks * LANES / 2;
+    // The last element that is read of the input, so that the loops below need not look again.
+    let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
+    job.input.get(last_tile.checked_add(job.weight_chunks)?.checked_sub(1)?)?;
+    for point in 0..POINTS {
+        let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
+        let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
+        let tiles = job.tiles_at(point);
+        if tiles.is_empty() {
+            continue;
+        }
+        // Whole groups: the tiles beside them are there too.
+        let first = tiles.start / GROUP * GROUP;
+        let products = products.get_mut(first..tiles.end.next_multiple_of(GROUP).min(job.tiles))?;
+        let (wide, rest) = products.as_chunks_mut::<WIDE>();
+        let first_of_rest = first + wide.len() * WIDE;
+        for (group, products) in wide.iter_mut().enumerate() {
+            multiply_group(s, job, point, first + group * WIDE, weights, products);
+        }
+        for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
+            multiply_group(s, job, point, first_of_rest + group * GROUP, weights, products);
+        }
+    }
+    Some(())
+}
+
+/// The products of `TILES` tiles from tile `first` on, all of which are in the input.
+#[inline(always)]
+fn multiply_group<S: Dot, const TILES: usize>(
+    s: S,
+    job: &Multiply<'_>,
+    point: usize,
+    first: usize,
+    weights: &[WeightPair],
+    products: &mut [Product; TILES],
+) {
+    let mut acc = [s.zero32(); TILES];
+    if job.add {
+        for (acc, product) in acc.iter_mut().zip(&*products) {
+            *acc = s.load32(product);
+        }
+    }
+    for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
+        let mut values = [&[0i16; LANES]; TILES];
+        for (tile, values) in values.iter_mut().enumerate() {
+            let index = (first + tile) * job.tile_chunks + chunk;
+            // SAFETY: `multiply` has seen the last element of the last tile that is multiplied, and `index` is not
+            // beyond it: `first + tile < job.tiles` and `chunk < job.weight_chunks`; and `point < POINTS`.
+            *values = unsafe { job.input.get_unchecked(index).get_unchecked(point) };
+        }
+        acc = s.dot_chunk(acc, values, weights);
+    }
+    for (product, acc) in products.iter_mut().zip(acc) {
+        s.store32(acc, product);
+    }
+}
