@@ -218,6 +218,7 @@ emulated() {
 }
 
 . .ci/arm.sh
+. .ci/firmware.sh
 . .ci/capi.sh
 
 # --- Without std ----------------------------------------------------------------------------------------------------
@@ -305,6 +306,7 @@ main() {
         if can_emulate; then section "instruction sets, emulated" emulated; else emulation_skipped; fi
     fi
     arm_sections
+    firmware_sections
     capi_sections
     section "lint" lint
     section "documentation" docs

@@ -60,6 +60,7 @@ impl<'m> Plan<'m> {
         Self::of(self.model, self.kernels, threads.get())
     }
 
+    #[inline(never)]
     fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
         let (mut arena_len, mut packed, mut useful_threads) = (model.activation_bytes(), 0usize, 1);
         for layer in model.layers() {
@@ -135,6 +136,7 @@ impl<'m> Plan<'m> {
 
 /// The first aligned bytes of the arena that no tensor occupies while a layer runs; `None` past the address space. Late layers,
 /// whose tensors are small, find them where early tensors were.
+#[inline(never)]
 fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usize>> {
     let mut room = 0..len;
     let in_the_way = |room: &Range<usize>| {
@@ -153,6 +155,7 @@ fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usi
 }
 
 /// Bytes of scratch and of packed weights; `None` when they exceed the address space.
+#[inline(never)]
 fn layer_memory(layer: &Layer<'_>, kernels: &Kernels, threads: usize) -> Option<(usize, usize)> {
     match &layer.op {
         Op::Conv(conv) => {

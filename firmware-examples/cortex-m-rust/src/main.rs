@@ -30,6 +30,7 @@ enum Failure {
     Plan,
     Run(RunError),
     Host,
+    Memory,
 }
 
 #[cortex_m_rt::entry]
@@ -42,12 +43,13 @@ fn main() -> ! {
         Err(Failure::Load) => host.line("error: the model is refused", &[]),
         Err(Failure::Plan) => host.line("error: the model does not fit the address space", &[]),
         Err(Failure::Run(RunError::ArenaTooSmall { needed, .. })) => {
-            host.line("error: bytes of arena needed", &[*needed as i64]);
+            host.line("error: bytes of arena needed", &[*needed as u32]);
         }
         Err(Failure::Run(RunError::SelfTest { layer, .. })) => {
-            host.line("error: self-test differs in layer", &[*layer as i64]);
+            host.line("error: self-test differs in layer", &[*layer as u32]);
         }
         Err(Failure::Run(_)) => host.line("error: the run failed", &[]),
+        Err(Failure::Memory) => host.line("error: static memory is in use", &[]),
         Err(Failure::Host) => host.line("error: the file of pictures cannot be read", &[]),
     }
     board::exit(result.is_ok())
@@ -66,7 +68,7 @@ fn run(host: &mut Host) -> Result<(), Failure> {
     let start = Instructions::now();
     let plan = plan()?;
     let checked = start.elapsed();
-    let buffers = Buffers { arena: &mut ARENA.take().0, packed: &mut [] };
+    let buffers = Buffers { arena: &mut ARENA.try_take().ok_or(Failure::Memory)?.0, packed: &mut [] };
     let mut session = Session::new(plan, buffers).map_err(Failure::Run)?;
     session.self_test().map_err(Failure::Run)?;
     if let Some(file) = host.argument() {
@@ -77,9 +79,9 @@ fn run(host: &mut Host) -> Result<(), Failure> {
     host.line("instructions, check of the model", &[checked]);
     classify_picture(host, &mut session)?;
     let plan = session.plan();
-    host.line("bytes, model", &[plan.model().file_len() as i64]);
-    host.line("bytes, arena", &[plan.arena_len() as i64]);
-    host.line("bytes, stack", &[board::stack_used() as i64]);
+    host.line("bytes, model", &[plan.model().file_len() as u32]);
+    host.line("bytes, arena", &[plan.arena_len() as u32]);
+    host.line("bytes, stack", &[board::stack_used() as u32]);
     host.text("self-test: ", "every layer is right");
     Ok(())
 }
@@ -91,20 +93,20 @@ fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<()
     session.run_observed(&mut layers).map_err(Failure::Run)?;
     for (index, instructions) in layers.elapsed.iter().take(session.plan().model().layer_count()).enumerate()
     {
-        host.line("instructions, layer", &[index as i64, *instructions]);
+        host.line("instructions, layer", &[index as u32, *instructions]);
     }
     session.set_pixels(PICTURE).map_err(Failure::Run)?;
     let instructions = board::counted(|| session.run().map(|_| ())).map_err(Failure::Run)?;
     host.line("instructions, inference", &[instructions]);
     let class = best(session.logits());
     host.text("class ", session.plan().model().label(class).unwrap_or("without a name"));
-    host.line("class", &[class as i64]);
+    host.line("class", &[class as u32]);
     Ok(())
 }
 
 #[inline(never)]
 fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::File) -> Result<(), Failure> {
-    let record = RECORD.take();
+    let record = RECORD.try_take().ok_or(Failure::Memory)?;
     while file.read(record).ok_or(Failure::Host)? {
         let [_, planes @ ..] = &*record;
         let pixels = planes
@@ -118,7 +120,7 @@ fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::Fi
             *value = (pixel ^ 0x80) as i8;
         }
         let class = best(session.run().map_err(Failure::Run)?);
-        host.line("class", &[class as i64]);
+        host.line("class", &[class as u32]);
     }
     Ok(())
 }
@@ -131,7 +133,7 @@ fn best(logits: &[i32]) -> usize {
 #[derive(Default)]
 struct Layers {
     start: Instructions,
-    elapsed: [i64; 32],
+    elapsed: [u32; 32],
 }
 
 impl Observer for Layers {

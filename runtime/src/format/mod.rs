@@ -56,6 +56,14 @@ impl Iterator for SelfTestPixels {
     }
 }
 
+/// The lines of a text, with or without a line break at its end. Unlike [`str::lines`] it has no call of a panic.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let bytes = text.as_bytes();
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let used = if text.is_empty() { 0 } else { usize::MAX };
+    bytes.split(|byte| *byte == b'\n').take(used).map(|line| core::str::from_utf8(line).unwrap_or_default())
+}
+
 /// CRC-32 (ISO-HDLC, as in zip and Ethernet) of `bytes`: the checksum of the file and the hash of a layer's output.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {

@@ -152,7 +152,10 @@ impl Grid {
         if pixel < self.width {
             return self.start + pixel * self.column;
         }
-        self.place_of_row(pixel / self.width, pixel % self.width)
+        match (pixel.checked_div(self.width), pixel.checked_rem(self.width)) {
+            (Some(row), Some(column)) => self.place_of_row(row, column),
+            _ => self.start,
+        }
     }
 
     /// The places of all pixels in order, without a division for each.
@@ -166,7 +169,10 @@ impl Grid {
     #[inline(always)]
     #[must_use]
     pub const fn places_from(self, pixel: usize) -> Places {
-        let column = if pixel < self.width { pixel } else { pixel % self.width };
+        let column = match pixel.checked_rem(self.width) {
+            Some(column) if pixel >= self.width => column,
+            _ => pixel,
+        };
         let place = self.place(pixel);
         Places { grid: self, row: place - column * self.column, column, place }
     }
@@ -333,6 +339,11 @@ impl SkipValues<'_> {
 }
 
 impl Kernels {
+    /// The steps of Winograd's method. Without an operating system there are none, so that the linker leaves all of it out.
+    pub(crate) const fn winograd(&self) -> Option<&winograd::Winograd> {
+        if cfg!(target_os = "none") { None } else { self.winograd.as_ref() }
+    }
+
     /// The table of an instruction set; `None` when this CPU or this build lacks it.
     #[must_use]
     pub fn for_isa(isa: Isa) -> Option<&'static Self> {

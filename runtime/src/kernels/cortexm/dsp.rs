@@ -33,7 +33,7 @@ pub(in crate::kernels) static KERNELS: Kernels =
 /// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
 fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
     let firsts = (0..patches.pixels).step_by(MR);
-    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<Dsp>(shape)?)) {
+    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<Dsp>(shape)?.max(1))) {
         pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
     }
     Some(())
@@ -41,7 +41,11 @@ fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8
 
 impl Tiles for Dsp {
     fn lanes(pixels: usize) -> usize {
-        pixels.next_multiple_of(2)
+        match pixels {
+            0..=2 => 2,
+            3 | 4 => 4,
+            _ => MR,
+        }
     }
 
     unsafe fn run(lanes: usize, job: &Job) {

@@ -34,11 +34,11 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
         return conv_scattered(block, channels, out);
     }
     let joined = target.skip.as_ref().map_or(channels.end..channels.end, |skip| {
-        let within = |channel: usize| channel.clamp(channels.start, channels.end);
+        let within = |channel: usize| channel.max(channels.start).min(channels.end);
         within(skip.channel)..within(skip.channel + skip.channel_count)
     });
     let tiles = (0..block.patches.pixels).step_by(T::MR);
-    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len::<T>(shape)?)) {
+    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len::<T>(shape)?.max(1))) {
         let tile = Tile { block, panel, first, pixels: (block.patches.pixels - first).min(T::MR) };
         tile.run::<T>(channels.start..joined.start, None, out)?;
         tile.run::<T>(joined.clone(), target.skip.as_ref(), out)?;

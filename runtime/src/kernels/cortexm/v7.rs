@@ -20,7 +20,7 @@ pub(in crate::kernels) static KERNELS: Kernels =
 /// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
 fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
     let firsts = (0..patches.pixels).step_by(MR);
-    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<V7>(shape)?)) {
+    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<V7>(shape)?.max(1))) {
         pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
     }
     Some(())

@@ -51,14 +51,14 @@ impl DirectPlan {
             left + input_width + right
         };
         let row_len = row_columns.checked_mul(input.c)?;
-        let block_rows = (direct.block_bytes / width.checked_mul(shape.depth())?).clamp(1, rows);
+        let block_rows = direct.block_bytes.checked_div(width.checked_mul(shape.depth())?)?.min(rows).max(1);
         let block_rows =
-            if pointwise { block_rows.next_multiple_of(direct.mr).min(rows) } else { block_rows };
+            if pointwise { block_rows.checked_next_multiple_of(direct.mr)?.min(rows) } else { block_rows };
         let block_rows = if block_columns < width { 1 } else { block_rows };
         let input_rows = (block_rows - 1) * conv.window.stride[0] + conv.window.kernel[0];
         let padded_len =
             if padded { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
-        let tiles = (block_rows * block_columns).div_ceil(direct.mr);
+        let tiles = (block_rows * block_columns).div_ceil(direct.mr.max(1));
         let (patches_len, packed_len) = match direct.packing {
             Some(packing) => ((packing.patches_len)(&shape)?, (packing.weights_len)(&shape)?),
             None => (0, 0),
@@ -84,7 +84,9 @@ pub(super) fn run(
     scratch: &mut [i8],
 ) -> Option<()> {
     let (padded, panels) = scratch.split_at_mut_checked(plan.padded_len)?;
-    for (index, out) in out.chunks_mut(plan.block_rows * plan.width * plan.shape.channels).enumerate() {
+    for (index, out) in
+        out.chunks_mut((plan.block_rows * plan.width * plan.shape.channels).max(1)).enumerate()
+    {
         let first = rows.start + index * plan.block_rows;
         let block_rows = first..rows.end.min(first + plan.block_rows);
         for (index, out) in parts(out, plan).enumerate() {
@@ -168,16 +170,17 @@ impl<'a> Block<'a> {
         if let Some(packing) = direct.packing {
             (packing.pack_patches)(&plan.shape, weights, &self.patches, panels)?;
         }
-        for first_channel in (0..plan.shape.channels).step_by(direct.nr) {
-            let target = Target {
-                channels: self.run.conv.channels.0,
-                first_channel,
-                grid: Grid::line(0, self.run.layer.output.c),
-                epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.first, None),
-            };
-            let block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
+        let target = Target {
+            channels: self.run.conv.channels.0,
+            first_channel: 0,
+            grid: Grid::line(0, self.run.layer.output.c),
+            epilogue: self.run.epilogue(),
+            skip: self.run.skip(self.first, None),
+        };
+        let mut block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
+        while block.target.first_channel < plan.shape.channels {
             (direct.conv)(&block, out)?;
+            block.target.first_channel += direct.nr;
         }
         Some(())
     }

@@ -99,14 +99,18 @@ fn channels(count: usize, target: &Target<'_>) -> Range<usize> {
 /// The largest place of one of the grid's first `pixels` pixels.
 fn last_place(grid: &Grid, pixels: usize) -> Option<usize> {
     let last = grid.place(pixels.checked_sub(1)?);
-    let end_of_rows = pixels / grid.width * grid.width;
+    let end_of_rows = pixels.checked_div(grid.width)? * grid.width;
     Some(end_of_rows.checked_sub(1).map_or(last, |pixel| last.max(grid.place(pixel))))
 }
 
 /// Pixels from `first` on that are equally far apart: the rest of a row.
 #[inline]
 fn row_rest(grid: &Grid, first: usize) -> usize {
-    if grid.width == usize::MAX { usize::MAX } else { grid.width - first % grid.width }
+    if grid.width == usize::MAX {
+        usize::MAX
+    } else {
+        grid.width - first.checked_rem(grid.width).unwrap_or(0)
+    }
 }
 
 /// The sums of a tile: `[channel][pixel]`, without gaps.
