@@ -24,7 +24,7 @@ impl Layout for V7 {
 pub(super) struct Dsp;
 
 impl Layout for Dsp {
-    const MR: usize = 8;
+    const MR: usize = 6;
     const VALUE_LEN: usize = size_of::<i16>();
 }
 
