@@ -66,7 +66,8 @@ pub struct Direct {
     /// for one output row.
     pub block_bytes: usize,
     /// Most output columns that are worked on together, `usize::MAX` for all: what is copied and packed for them takes scratch,
-    /// which is scarce on a microcontroller.
+    /// which is scarce on a microcontroller. A table with a limit gets blocks of one row only: its pixels are equally far apart in
+    /// output and shortcut.
     pub block_columns: usize,
     /// How weights and patches are laid out; `None` reads both where they are.
     pub packing: Option<Packing>,

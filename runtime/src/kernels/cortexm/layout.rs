@@ -24,7 +24,7 @@ impl Layout for V7 {
 pub(super) struct Dsp;
 
 impl Layout for Dsp {
-    const MR: usize = 8;
+    const MR: usize = 6;
     const VALUE_LEN: usize = size_of::<i16>();
 }
 
@@ -34,7 +34,7 @@ pub(super) const NR: usize = 1 << 12;
 /// Most pixels of a tile of [`super::mve`].
 pub(super) const MVE_MR: usize = 7;
 /// Most channels of a tile of [`super::mve`].
-pub(super) const MVE_NR: usize = 64;
+pub(super) const MVE_NR: usize = 16;
 
 /// See [`Direct::conv`].
 type Conv = fn(&ConvBlock<'_>, &mut [i8]) -> Option<()>;

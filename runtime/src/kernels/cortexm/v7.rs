@@ -71,18 +71,9 @@ macro_rules! v7 {
             "mla ", $fourth, ", r11, r2, ", $fourth, "\n",
         )
     };
-    // r2 mantissa, r3 rounding constant, r12 shift, lr zero point; r8 gets the low half of the product.
-    (@requantize $sum:literal) => {
-        concat!(
-            "smull r8, ", $sum, ", ", $sum, ", r2\n",
-            "add.w ", $sum, ", ", $sum, ", r3\n",
-            "asr.w ", $sum, ", ", $sum, ", r12\n",
-            "add.w ", $sum, ", ", $sum, ", lr\n",
-            "ssat ", $sum, ", #8, ", $sum, "\n",
-        )
-    };
-    (@requantize_len) => {
-        20
+    // r2 mantissa; r8 gets the low half of the product.
+    (@high_half $sum:literal) => {
+        concat!("smull r8, ", $sum, ", ", $sum, ", r2\n")
     };
 }
 

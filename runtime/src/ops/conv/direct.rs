@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::{ConvRun, Needs, rows, shape};
 use crate::kernels::{ConvBlock, Direct, Grid, Kernels, Patches, Shape, Target};
-use crate::model::{Conv, Tensor};
+use crate::model::{Conv, Tensor, Window};
 
 /// Geometry of a direct convolution.
 ///
@@ -105,6 +105,32 @@ fn parts<'a>(out: &'a mut [i8], plan: &DirectPlan) -> core::slice::ChunksMut<'a,
     out.chunks_mut(len.max(1))
 }
 
+/// What the patches of a block are read from, and the distance of its rows: the input itself if they see no padding, else `padded`.
+fn input_rows<'a>(
+    run: &ConvRun<'a>,
+    plan: &DirectPlan,
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+    padded: &'a mut [i8],
+) -> Option<(&'a [i8], usize)> {
+    let Window { kernel, stride: [down, right], pads: [top, left, ..] } = run.conv.window;
+    let Tensor { h, w, c, .. } = run.layer.input;
+    let part = rows::Part { row: rows.start * down, column: columns.start * right, row_len: plan.row_len };
+    if plan.padded_len == 0 {
+        return Some((run.input.get(part.row * part.row_len + part.column * c..)?, part.row_len));
+    }
+    let height = (rows.len() - 1) * down + kernel[0];
+    let width = (columns.len() - 1) * right + kernel[1];
+    let rows_inside = part.row >= top && part.row + height <= top + h;
+    if rows_inside && part.column >= left && part.column + width <= left + w {
+        let start = ((part.row - top) * w + part.column - left) * c;
+        return Some((run.input.get(start..)?, w * c));
+    }
+    let padded = padded.get_mut(..height * part.row_len)?;
+    rows::copy_padded(run, &part, padded)?;
+    Some((padded, part.row_len))
+}
+
 /// Some output rows, or some columns of one.
 struct Block<'a> {
     run: &'a ConvRun<'a>,
@@ -123,24 +149,15 @@ impl<'a> Block<'a> {
         columns: Range<usize>,
         padded: &'a mut [i8],
     ) -> Option<Self> {
+        let (source, row_len) = input_rows(run, plan, &rows, &columns, padded)?;
         let [down, right] = run.conv.window.stride;
-        let first_row = rows.start * down;
-        let source = if plan.padded_len == 0 {
-            run.input.get(first_row * plan.row_len + columns.start * right * run.layer.input.c..)?
-        } else {
-            let input_rows = (rows.len() - 1) * down + plan.shape.runs;
-            let padded = padded.get_mut(..input_rows * plan.row_len)?;
-            let part = rows::Part { row: first_row, column: columns.start * right, row_len: plan.row_len };
-            rows::copy_padded(run, &part, padded)?;
-            &*padded
-        };
         let width = columns.len();
-        let (row, column) = (down * plan.row_len, right * run.layer.input.c);
+        let (row, column) = (down * row_len, right * run.layer.input.c);
         let one_row = row == width * column;
         let patches = Patches {
             source,
             grid: if one_row { Grid::line(0, column) } else { Grid { start: 0, width, row, column } },
-            run_stride: plan.row_len,
+            run_stride: row_len,
             run_len: plan.shape.run_len,
             pixels: rows.len() * width,
         };

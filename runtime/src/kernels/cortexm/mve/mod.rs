@@ -4,7 +4,7 @@
 //! # Direct convolution with patches in registers
 //!
 //! `vmladava.s8` adds 16 products to a general register. Seven vector registers hold values of some pixels, and the weights of up
-//! to 64 channels pass by in the eighth. The sums of a channel come from the stack with one `ldm` and go back with one
+//! to 16 channels pass by in the eighth. The sums of a channel come from the stack with one `ldm` and go back with one
 //! `stm`. There are two kinds of tiles:
 //!
 //! - [`slices`]: 16 values of depth of up to seven pixels, wherever they are. One load of weights is for 7 `vmladava`.
