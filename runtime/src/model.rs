@@ -465,12 +465,12 @@ impl<'m> Model<'m> {
     /// Name of layer `index`; empty when the file has no names.
     #[must_use]
     pub fn layer_name(&self, index: usize) -> &'m str {
-        lines(self.sections.names).nth(index).unwrap_or_default()
+        self.layer_names().nth(index).unwrap_or_default()
     }
 
     /// Names of the layers; none when the file has no names.
-    pub fn layer_names(&self) -> core::str::Lines<'m> {
-        self.sections.names.lines()
+    pub fn layer_names(&self) -> impl Iterator<Item = &'m str> + Clone + use<'m> {
+        lines(self.sections.names)
     }
 
     /// Label of class `index`; `None` when the file has no labels.

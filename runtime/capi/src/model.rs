@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "pointers come from C")]
 
 use core::ffi::c_void;
-use core::str::Lines;
 
 use resi8::format::TENSOR_ALIGN;
 use resi8::{Buffers, Isa, Layer, Model, Plan, Session};
@@ -78,7 +77,7 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
-    pub(crate) fn new(layer: &Layer<'_>, mut names: Lines<'_>) -> Self {
+    pub(crate) fn new<'a>(layer: &Layer<'_>, mut names: impl Iterator<Item = &'a str>) -> Self {
         Self {
             index: count(layer.index),
             height: count(layer.output.h),

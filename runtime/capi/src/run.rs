@@ -2,7 +2,6 @@
 #![allow(unsafe_code, reason = "pointers come from C")]
 
 use core::ffi::c_void;
-use core::str::Lines;
 
 use resi8::{Layer, Observer, Output, RunError};
 
@@ -41,15 +40,15 @@ impl Callbacks {
 }
 
 /// The caller's functions, for one run.
-struct Watch<'m> {
-    names: Lines<'m>,
+struct Watch<N> {
+    names: N,
     callbacks: Callbacks,
 }
 
 // SAFETY: a plan of this library has one thread, so that the observer stays on the thread of the caller.
-unsafe impl Send for Watch<'_> {}
+unsafe impl<N> Send for Watch<N> {}
 
-impl Watch<'_> {
+impl<'m, N: Iterator<Item = &'m str> + Clone> Watch<N> {
     fn call(&self, callback: LayerCallback, layer: &Layer<'_>) {
         let Some(callback) = callback else { return };
         let info = LayerInfo::new(layer, self.names.clone());
@@ -58,7 +57,7 @@ impl Watch<'_> {
     }
 }
 
-impl Observer for Watch<'_> {
+impl<'m, N: Iterator<Item = &'m str> + Clone> Observer for Watch<N> {
     fn before(&mut self, layer: &Layer<'_>) {
         self.call(self.callbacks.before, layer);
     }

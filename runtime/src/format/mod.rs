@@ -57,7 +57,7 @@ impl Iterator for SelfTestPixels {
 }
 
 /// The lines of a text, with or without a line break at its end. Unlike [`str::lines`] it has no call of a panic.
-pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> + Clone {
     let bytes = text.as_bytes();
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     let used = if text.is_empty() { 0 } else { usize::MAX };
