@@ -155,8 +155,8 @@ nothing_left_out() {
     local log isa
     log=$(log_of "all tests")
     diff --unified=0 --label "test programs that there are" --label "test programs that ran" \
-        <(find runtime converter benches -regex '.*/tests/[^/]*\.rs' -printf '%f\n' | sort) \
-        <(sed -nE 's/^ *Running tests\/([^ /]+\.rs) .*/\1/p' "$log" | sort)
+        <(find runtime converter benches -name '*.rs' | sed -nE 's|.*/tests/([^/]+(/main)?\.rs)$|\1|p' | sort) \
+        <(sed -nE 's|^ *Running tests/([^ ]+\.rs) .*|\1|p' "$log" | sort)
     for isa in ${RESI8_EXPECT_ISAS//,/ }; do
         grep -q "^kernel_check: $isa ran" "$log" || { echo "the kernels of $isa have not been checked"; return 1; }
     done
@@ -218,6 +218,7 @@ emulated() {
 }
 
 . .ci/arm.sh
+. .ci/firmware.sh
 . .ci/capi.sh
 
 # --- Without std ----------------------------------------------------------------------------------------------------
@@ -305,6 +306,7 @@ main() {
         if can_emulate; then section "instruction sets, emulated" emulated; else emulation_skipped; fi
     fi
     arm_sections
+    firmware_sections
     capi_sections
     section "lint" lint
     section "documentation" docs

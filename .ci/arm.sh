@@ -98,6 +98,14 @@ arm_models() {
         --calibration "$photos" -o "$out/resnet18.r8"
 }
 
+# `run` of ResNet-18 with a photo needs at most 8 MiB besides the file, the arena and the packed weights.
+arm_memory() {
+    local photos=("$target"/arm-photos/*)
+    apt_install python3 time
+    benches/arm/memory.py "resnet18=$target/arm-models/resnet18.r8" --picture "${photos[0]}" --limit 8 \
+        --binary "$(cat "$target/arm-tool-aarch64-unknown-linux-gnu")"
+}
+
 # All of it: a section for every target and every processor.
 arm_sections() {
     local triple cpu isas built=
@@ -114,6 +122,7 @@ arm_sections() {
         section "${triple%%-*} $cpu" arm_check "$triple" "$cpu" "$isas"
         arm_rows "${triple%%-*} $cpu" "$isas"
     done <<<"$arm_cpus"
+    if [ -n "${RESI8_REQUIRE_DATA:-}" ]; then section "memory on aarch64" arm_memory; fi
 }
 
 # A row for every instruction set that was checked on a processor; one that was not is a failure.

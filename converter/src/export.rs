@@ -6,13 +6,15 @@
 use std::fmt::Write;
 
 use resi8::format::WEIGHTS_ALIGN;
-use resi8::{ARENA_ALIGN, ChannelOrder, Model, PACKED_ALIGN, Plan};
+use resi8::{ARENA_ALIGN, BufferLens, ChannelOrder, Isa, Model, PACKED_ALIGN};
 
-/// A model under the name that its identifiers begin with, planned for the kernels that will run it.
+/// A model under the name that its identifiers begin with, and the buffers that the kernels need which will run it.
 #[derive(Debug, Clone, Copy)]
 pub struct Export<'a> {
-    plan: &'a Plan<'a>,
+    model: &'a Model<'a>,
     file: &'a [u8],
+    isa: Isa,
+    lens: BufferLens,
     name: &'a str,
 }
 
@@ -26,14 +28,22 @@ const LINE: usize = 120;
 const LONGEST_NAME: usize = 24;
 
 impl<'a> Export<'a> {
-    /// A model file that was planned, and the name that identifiers begin with; `None` when no identifier of C can begin so.
+    /// A model and its file, the kernels that will run it with their buffers, and the name that identifiers begin with; `None` when no identifier of C can begin so.
     #[must_use]
-    pub fn new(plan: &'a Plan<'a>, file: &'a [u8], name: &'a str) -> Option<Self> {
+    pub fn new(
+        model: &'a Model<'a>,
+        file: &'a [u8],
+        isa: Isa,
+        lens: BufferLens,
+        name: &'a str,
+    ) -> Option<Self> {
         let first = name.chars().next()?;
         let rest = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         (first.is_ascii_alphabetic() && rest && name.len() <= LONGEST_NAME).then_some(Self {
-            plan,
+            model,
             file,
+            isa,
+            lens,
             name,
         })
     }
@@ -126,7 +136,7 @@ impl<'a> Export<'a> {
 
     /// How a picture becomes the input, as comments.
     fn preprocessing(&self) -> String {
-        let (model, input) = (self.plan.model(), self.plan.model().input());
+        let (model, input) = (self.model, self.model.input());
         let words = resi8_picture::words(model.preprocess(), input.h, input.w);
         words.lines().map(|line| format!("// {line}\n")).collect::<String>() + "\n"
     }
@@ -136,13 +146,13 @@ impl<'a> Export<'a> {
     }
 
     fn labels(&self) -> impl Iterator<Item = &'a str> {
-        self.plan.model().labels().lines()
+        self.model.labels().lines()
     }
 
     /// What both languages state, in the same words.
     fn constants(&self) -> Vec<Constant> {
-        let model = self.plan.model();
-        let (input, isa) = (model.input(), self.plan.kernels().isa);
+        let model = self.model;
+        let (input, isa) = (model.input(), self.isa);
         let constant = |name, value, words: &str| Constant { name, value, words: words.to_owned() };
         let length = |name, value, words: &str| constant(name, Value::Length(value), words);
         vec![
@@ -168,7 +178,7 @@ impl<'a> Export<'a> {
             ),
             length(
                 "ARENA_LEN",
-                self.plan.arena_len(),
+                self.lens.arena_len,
                 &format!(
                     "Bytes of the arena with the kernels `{isa}` and one thread. Exact: one less is refused."
                 ),
@@ -176,7 +186,7 @@ impl<'a> Export<'a> {
             length("ARENA_ALIGN", ARENA_ALIGN, "Alignment of the arena in bytes, at least."),
             length(
                 "PACKED_LEN",
-                self.plan.packed_len(),
+                self.lens.packed_len,
                 "Bytes of the buffer for packed weights; 0 when they are read where they are.",
             ),
             length("PACKED_ALIGN", PACKED_ALIGN, "Alignment of that buffer in bytes, at least."),

@@ -4,7 +4,8 @@
 #include "resi8.h"
 
 static resi8_handle handle;
-static uint32_t arena[MODEL_ARENA_LEN / sizeof(uint32_t)];
+/* resi8_init refuses an arena that is too small; resi8_arena_size says how large it must be for the kernels of a core. */
+static uint32_t arena[36 * 1024 / sizeof(uint32_t)];
 
 static void check(resi8_status status) {
     if (status != RESI8_OK) board_fail(resi8_status_text(status));

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
 # Builds the library and the example for a core, runs it in QEMU, and shows what it takes.
 #
-#     ./run.sh m3|m4|m7|m33|m55
+#     ./run.sh m3|m4|m7|m33|m55 [MODEL.r8]
+#
+# Without MODEL it is the small network of the runtime's tests. MODEL must take pictures of 32 x 32 pixels.
 #
 # Packages (Debian): gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm make; Rust with a target for the core.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
 
 core=${1:-}
+model=${2:+$(realpath "$2")}
+cd "$(dirname "${BASH_SOURCE[0]}")"
 if [ ! -f "board/$core.mk" ]; then
-    echo "usage: $0 m3|m4|m7|m33|m55" >&2
+    echo "usage: $0 m3|m4|m7|m33|m55 [MODEL.r8]" >&2
     exit 2
 fi
 
@@ -19,8 +22,9 @@ value() {
 }
 
 build=build/$core
-read -ra features < <(value FEATURES) || true
-../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" "${features[@]}"
+mkdir -p "$build"
+../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" --features "$(value FEATURES)"
+cargo run --quiet --release --locked -p resi8-converter -- export "${model:-../../runtime/tests/models/resnet8.r8}" --c build
 make CORE="$core"
 
 # An instruction takes a nanosecond, so that SysTick counts instructions.

@@ -35,10 +35,10 @@ export BOARD=$board
 apt_install qemu-system-arm
 cross_cargo "$triple" build --release --locked --quiet --target-dir "$target" --bin "$program" --features "${features[*]}" >&2
 image=$target/$triple/release/$program
-arguments=enable=on,target=native
-if [ -n "${3:-}" ]; then arguments+=,arg=$(realpath "$3"); fi
+pictures=-
+if [ -n "${3:-}" ]; then pictures=$(realpath "$3"); fi
 qemu-system-arm -machine "$machine" -display none -monitor none -serial none -icount shift=3 \
-    -semihosting-config "$arguments" -kernel "$image" |
+    -semihosting-config "enable=on,target=native,arg=$pictures" -kernel "$image" |
     awk -v up="${ticks[0]}" -v down="${ticks[1]}" '
         /^instructions, / { $NF = int($NF * up / down) }
         { print }'

@@ -39,8 +39,8 @@ esac
 # The libraries of the system that Rust's standard library needs.
 system_libraries() {
     case $triple in *-none-*) return ;; esac
-    rustc --print native-static-libs ${triple:+--target "$triple"} --crate-type staticlib --crate-name none -o /dev/null - \
-        <<<'' 2>&1 | sed -n 's/^note: native-static-libs: //p'
+    rustc --print native-static-libs ${triple:+--target "$triple"} --crate-type staticlib --crate-name none \
+        -o "$out/none.a" - <<<'' 2>&1 | sed -n 's/^note: native-static-libs: //p'
 }
 
 version=$(sed -nE '/^\[workspace.package\]/,/^\[workspace.dep/ s/^version = "(.*)"/\1/p' Cargo.toml)

@@ -74,7 +74,7 @@ impl Isa {
     /// The most capable one available.
     #[must_use]
     pub fn best() -> Self {
-        Self::available().last().unwrap_or(Self::Portable)
+        Self::ALL.iter().copied().rev().find(|isa| Kernels::for_isa(*isa).is_some()).unwrap_or(Self::Portable)
     }
 }
 

@@ -58,6 +58,6 @@ pub use isa::Isa;
 pub use logits::softmax;
 pub use logits::{ranked, top_k};
 pub use model::{Layer, Model};
-pub use plan::Plan;
+pub use plan::{BufferLens, Plan};
 pub use preprocess::{ChannelOrder, Preprocess, Resize};
 pub use session::{ARENA_ALIGN, Buffers, Observer, Output, PACKED_ALIGN, Session};

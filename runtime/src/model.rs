@@ -4,7 +4,7 @@ use crate::arith::Multiplier;
 use crate::error::LoadError;
 use crate::format::records::{ChannelRecord, LayerRecord, TensorRecord, WindowRecord};
 use crate::format::sections::Sections;
-use crate::format::validate;
+use crate::format::{lines, validate};
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
 
 /// A validated, borrowed view of a model file. Weights and parameters are used where they are.
@@ -392,8 +392,8 @@ impl<'m> Model<'m> {
 
     /// All tensors.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor> + use<'m> {
-        let model = *self;
-        (0..=self.layer_count()).map_while(move |index| model.tensor(index))
+        let read = |(index, record)| Tensor::new(index, &TensorRecord::read(record));
+        self.sections.tensors.iter().enumerate().map(read)
     }
 
     /// The network's input.
@@ -465,13 +465,18 @@ impl<'m> Model<'m> {
     /// Name of layer `index`; empty when the file has no names.
     #[must_use]
     pub fn layer_name(&self, index: usize) -> &'m str {
-        self.sections.names.lines().nth(index).unwrap_or_default()
+        self.layer_names().nth(index).unwrap_or_default()
+    }
+
+    /// Names of the layers; none when the file has no names.
+    pub fn layer_names(&self) -> impl Iterator<Item = &'m str> + Clone + use<'m> {
+        lines(self.sections.names)
     }
 
     /// Label of class `index`; `None` when the file has no labels.
     #[must_use]
     pub fn label(&self, index: usize) -> Option<&'m str> {
-        self.sections.labels.lines().nth(index)
+        lines(self.sections.labels).nth(index)
     }
 
     /// The label section as it is: one label a line, or empty.
@@ -495,6 +500,11 @@ impl<'m> Model<'m> {
     /// Expected CRC-32 of the output of layer `index` on the self-test's input.
     #[must_use]
     pub fn self_test_hash(&self, index: usize) -> Option<u32> {
-        self.sections.self_test.get(index + 1).map(|bytes| u32::from_le_bytes(*bytes))
+        self.self_test_hashes().get(index).map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    /// Those of all layers, little-endian.
+    pub(crate) fn self_test_hashes(&self) -> &'m [[u8; 4]] {
+        self.sections.self_test.split_first().map_or(&[], |(_seed, hashes)| hashes)
     }
 }

@@ -24,6 +24,15 @@ pub struct Plan<'m> {
     useful_threads: usize,
 }
 
+/// Exact sizes of a session's buffers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferLens {
+    /// As [`Plan::arena_len`].
+    pub arena_len: usize,
+    /// As [`Plan::packed_len`].
+    pub packed_len: usize,
+}
+
 impl<'m> Plan<'m> {
     /// Plans for an instruction set, for example [`Isa::best`].
     ///
@@ -51,17 +60,31 @@ impl<'m> Plan<'m> {
         Self::of(self.model, self.kernels, threads.get())
     }
 
+    #[inline(never)]
     fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
         let (mut arena_len, mut packed, mut useful_threads) = (model.activation_bytes(), 0usize, 1);
-        for layer in model.layers() {
-            let (scratch, layer_packed) =
-                layer_memory(&layer, kernels, threads).ok_or(PlanError::TooLarge)?;
+        for index in 0..model.layer_count() {
+            // A reference to the layer where it was made, as in a run: a value would be copied.
+            let layer = &model.layer(index);
+            let layer = layer.as_ref().ok_or(PlanError::TooLarge)?;
+            let (scratch, layer_packed) = layer_memory(layer, kernels, threads).ok_or(PlanError::TooLarge)?;
             let room = scratch_room(&model, layer.index, scratch).ok_or(PlanError::TooLarge)?;
             arena_len = arena_len.max(room.end);
-            useful_threads = useful_threads.max(conv::useful_threads(&layer, threads));
+            useful_threads = useful_threads.max(conv::useful_threads(layer, threads));
             packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
         Ok(Self { model, kernels, arena_len, packed_len: packed, threads, useful_threads })
+    }
+
+    /// The buffers that a model needs with an instruction set that need not be this CPU's: any that this build has, and those of
+    /// Cortex-M. One thread.
+    ///
+    /// # Errors
+    /// The instruction set is another one, or the sizes exceed the address space.
+    pub fn buffer_lens(model: &Model<'_>, isa: Isa) -> Result<BufferLens, PlanError> {
+        let kernels = Kernels::for_sizes(isa).ok_or(PlanError::IsaUnavailable(isa))?;
+        let Plan { arena_len, packed_len, .. } = Plan::of(*model, kernels, 1)?;
+        Ok(BufferLens { arena_len, packed_len })
     }
 
     /// The model.
@@ -115,6 +138,7 @@ impl<'m> Plan<'m> {
 
 /// The first aligned bytes of the arena that no tensor occupies while a layer runs; `None` past the address space. Late layers,
 /// whose tensors are small, find them where early tensors were.
+#[inline(never)]
 fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usize>> {
     let mut room = 0..len;
     let in_the_way = |room: &Range<usize>| {
@@ -133,6 +157,7 @@ fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usi
 }
 
 /// Bytes of scratch and of packed weights; `None` when they exceed the address space.
+#[inline(never)]
 fn layer_memory(layer: &Layer<'_>, kernels: &Kernels, threads: usize) -> Option<(usize, usize)> {
     match &layer.op {
         Op::Conv(conv) => {

@@ -4,7 +4,7 @@ use crate::arith::pixel_to_activation;
 use crate::error::RunError;
 use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
 use crate::model::{Conv, Layer, Op};
-use crate::ops::conv::{ConvPlan, ConvRun};
+use crate::ops::conv::ConvRun;
 use crate::ops::{dense, pool};
 use crate::plan::Plan;
 use crate::threads::Threads;
@@ -104,7 +104,9 @@ impl<'m, 'b> Session<'m, 'b> {
             return Err(RunError::Misaligned { needed: PACKED_ALIGN });
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
-        pack_weights(&plan, packed)?;
+        if plan.packed_len() > 0 {
+            pack_weights(&plan, packed)?;
+        }
         let threads = Threads::new(plan.useful_threads())?;
         Ok(Self { plan, arena, packed, threads, progress: Progress::default() })
     }
@@ -207,19 +209,22 @@ impl<'m, 'b> Session<'m, 'b> {
 
     /// Runs consecutive layers, the first of which has its packed weights at `start`; returns where those of the next layer
     /// begin.
+    #[inline(never)]
     fn run_range(
         &mut self,
         layers: core::ops::Range<usize>,
         start: usize,
-        observer: &mut impl Observer,
+        observer: &mut (dyn Observer + Send),
     ) -> Result<usize, RunError> {
         let mut packed = self.packed.get(start..).unwrap_or_default();
         for index in layers {
             let broken = RunError::Internal { layer: index };
-            let Some(layer) = self.plan.model().layer(index) else { return Err(broken) };
-            observer.before(&layer);
-            packed = self.run_layer(&layer, packed).ok_or(broken)?;
-            observer.after(&layer, self.output_of(&layer).ok_or(broken)?)?;
+            // A reference to the layer where it was made: a value would be copied, and it is large.
+            let layer = &self.plan.model().layer(index);
+            let layer = layer.as_ref().ok_or(broken)?;
+            observer.before(layer);
+            packed = self.run_layer(layer, packed).ok_or(broken)?;
+            observer.after(layer, self.output_of(layer).ok_or(broken)?)?;
         }
         Ok(self.packed.len() - packed.len())
     }
@@ -243,9 +248,9 @@ impl<'m, 'b> Session<'m, 'b> {
     /// # Errors
     /// The first layer that differs.
     pub fn self_test(&mut self) -> Result<(), RunError> {
-        let model = *self.plan.model();
+        let hashes = self.plan.model().self_test_hashes();
         self.set_self_test_input();
-        self.run_observed(&mut SelfTest { model: &model }).map(|_| ())
+        self.run_observed(&mut SelfTest { hashes }).map(|_| ())
     }
 
     /// Fills the input with the self-test's pixels without running, for tools that want to see the hashes.
@@ -262,15 +267,12 @@ impl<'m, 'b> Session<'m, 'b> {
     }
 
     /// Runs one layer; returns the packed weights of the layers after it.
+    #[inline(never)]
     fn run_layer<'p>(&mut self, layer: &Layer<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
         let kernels = self.plan.kernels();
         match &layer.op {
             Op::Conv(conv) => {
-                let plan = self.plan.conv(layer)?;
-                let (own, rest) = packed.split_at_checked(plan.packed_len())?;
-                let weights = if own.is_empty() { conv.weights } else { own };
-                self.run_conv(layer, conv, &plan, weights)?;
-                return Some(rest);
+                return self.run_conv(layer, conv, packed);
             }
             Op::MaxPool(window) => {
                 let [input, output] = self.input_and_output(layer)?;
@@ -295,15 +297,16 @@ impl<'m, 'b> Session<'m, 'b> {
         Some(self.arena.get_disjoint_mut(ranges).ok()?.map(bytemuck::cast_slice_mut))
     }
 
+    /// Runs a convolution as [`Self::run_layer`] does.
+    ///
     /// A shortcut lies in memory of its own, or is the convolution's input itself, or is overwritten in place: then the
     /// output holds it, and borrowing the same bytes twice is neither possible nor needed.
-    fn run_conv(
-        &mut self,
-        layer: &Layer<'_>,
-        conv: &Conv<'_>,
-        plan: &ConvPlan,
-        weights: &[i8],
-    ) -> Option<()> {
+    #[inline(never)]
+    fn run_conv<'p>(&mut self, layer: &Layer<'_>, conv: &Conv<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
+        let plan = &self.plan.conv(layer);
+        let plan = plan.as_ref()?;
+        let (own, rest) = packed.split_at_checked(plan.packed_len())?;
+        let weights = if own.is_empty() { conv.weights } else { own };
         let scratch = self.plan.scratch(layer.index, plan.scratch_len(self.plan.threads())?)?;
         let (input, output) = (layer.input.range(), layer.output.range());
         let skip = conv.skip.map(|skip| skip.tensor.range());
@@ -323,18 +326,19 @@ impl<'m, 'b> Session<'m, 'b> {
                     self.arena.get_disjoint_mut([input, output, scratch, skip]).ok()?;
                 run([input, output, scratch], Some(skip))
             }
-        }
+        }?;
+        Some(rest)
     }
 }
 
 /// Compares every layer with the hash in the file.
 struct SelfTest<'a> {
-    model: &'a crate::Model<'a>,
+    hashes: &'a [[u8; 4]],
 }
 
 impl Observer for SelfTest<'_> {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-        let expected = self.model.self_test_hash(layer.index).unwrap_or_default();
+        let expected = self.hashes.get(layer.index).map_or(0, |hash| u32::from_le_bytes(*hash));
         match output.hash() {
             found if found == expected => Ok(()),
             found => Err(RunError::SelfTest { layer: layer.index, expected, found }),
@@ -343,6 +347,7 @@ impl Observer for SelfTest<'_> {
 }
 
 /// Packs the weights of every convolution, one layer after the other.
+#[inline(never)]
 fn pack_weights(plan: &Plan<'_>, packed: &mut [i8]) -> Result<(), RunError> {
     let mut rest = packed;
     for layer in plan.model().layers() {

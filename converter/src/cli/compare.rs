@@ -57,7 +57,7 @@ pub(crate) fn compare(args: &CompareArgs) -> Result<()> {
     let (network, folded) = against.float_network(&model)?;
     let float = FloatModel::for_folded(network.proto(), &folded)?;
     let dataset = against.dataset(&model, None)?;
-    let plan = Plan::new(model, against.model.isa())?;
+    let plan = file::plan(model, against.model.isa())?;
     for layer in &args.dump {
         let pixels = sample(&dataset, 0)?.values;
         dump(plan, &float, layer, &pixels, &args.dump_to)?;

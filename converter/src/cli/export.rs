@@ -17,6 +17,7 @@ pub(crate) const EXAMPLES: &str = "\
 Examples:
   resi8 export net.r8 --c firmware/src/                 model.h and model.c, C11 or C++17
   resi8 export net.r8 --rust firmware/src/              model.rs, for no_std, and model.r8, which it includes
+  resi8 export net.r8 --c src/ --isa cortexm-dsp        with the arena that the kernels for Cortex-M4, M7 and M33 need
   resi8 export net.r8 --c . --name digits               digits.h and digits.c, with digits_file and DIGITS_ARENA_LEN
 
 Files of an earlier export are replaced. C compilers take about 2 s for each MB of the model.";
@@ -36,7 +37,7 @@ pub(crate) struct ExportArgs {
     /// What the files are called and the identifiers of C begin with
     #[arg(long, default_value = "model")]
     name: String,
-    /// Instruction set whose buffer sizes are stated
+    /// Instruction set whose buffer sizes are stated; for Cortex-M3 cortexm-v7, M4, M7 and M33 cortexm-dsp, M55 cortexm-mve
     #[arg(long, value_name = "NAME", value_parser = parse_isa, default_value_t = Isa::Portable)]
     isa: Isa,
     /// Print JSON
@@ -57,8 +58,9 @@ struct Exported {
 /// Runs the command.
 pub(crate) fn export(args: &ExportArgs) -> Result<()> {
     let bytes = file::read(&args.model)?;
-    let plan = Plan::new(file::parse(&args.model, &bytes)?, args.isa)?;
-    let export = Export::new(&plan, &bytes, &args.name).with_context(|| {
+    let model = file::parse(&args.model, &bytes)?;
+    let lens = Plan::buffer_lens(&model, args.isa).map_err(file::plan_error)?;
+    let export = Export::new(&model, &bytes, args.isa, lens, &args.name).with_context(|| {
         format!("`{}` is no name: --name takes a letter, then up to 23 letters, digits and _", args.name)
     })?;
     let files = files(args, &export, &bytes);
@@ -71,8 +73,8 @@ pub(crate) fn export(args: &ExportArgs) -> Result<()> {
     let exported = Exported {
         files: files.iter().map(|file| file.path.display().to_string()).collect(),
         isa: args.isa.name(),
-        arena_bytes: plan.arena_len(),
-        packed_bytes: plan.packed_len(),
+        arena_bytes: lens.arena_len,
+        packed_bytes: lens.packed_len,
         file_bytes: bytes.len(),
     };
     if args.json {

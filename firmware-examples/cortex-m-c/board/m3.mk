@@ -1,5 +1,6 @@
 # Cortex-M3
 TARGET := thumbv7m-none-eabi
+FEATURES := cortexm-v7
 CORE_FLAGS := -mcpu=cortex-m3
 MEMORY := an385
 MACHINE := mps2-an385

@@ -77,8 +77,8 @@ static void start_counter(void) {
 }
 
 uint32_t board_instructions(void) {
-    const uint64_t ticks = 0xffffff - SYST_CVR;
-    return (uint32_t)(ticks * 1000000000u / BOARD_CLOCK_HZ);
+    const uint32_t ticks = 0xffffff - SYST_CVR;
+    return ticks * (4000000000u / BOARD_CLOCK_HZ) / 4;
 }
 
 uint32_t board_stack_used(void) {

@@ -33,18 +33,18 @@ impl Host {
         self.write(b"\n");
     }
 
-    /// A name and numbers, none of them negative.
-    pub fn line(&mut self, name: &str, numbers: &[i64]) {
+    /// A name and numbers.
+    pub fn line(&mut self, name: &str, numbers: &[u32]) {
         self.write(name.as_bytes());
         for number in numbers {
             self.write(b" ");
-            self.number(*number as u64);
+            self.number(*number);
         }
         self.write(b"\n");
     }
 
-    fn number(&mut self, mut number: u64) {
-        let mut digits = [0; 20];
+    fn number(&mut self, mut number: u32) {
+        let mut digits = [0; 10];
         let mut used = 0;
         for digit in digits.iter_mut().rev() {
             *digit = b'0' + (number % 10) as u8;
@@ -57,20 +57,19 @@ impl Host {
         self.write(digits.get(digits.len() - used..).unwrap_or_default());
     }
 
-    /// The file that QEMU's `arg=` names, if there is one.
+    /// The file that QEMU's `arg=` names; `-` stands for none, since without an argument QEMU names the image itself.
+    #[inline(never)]
     pub fn argument(&self) -> Option<File> {
         let mut name = [0u8; 256];
-        let mut request = [name.as_mut_ptr() as usize, name.len() - 1];
-        // SAFETY: the host writes at most as many bytes as `request` says into `name`, which stays zero-terminated.
-        let failed = unsafe { syscall!(GET_CMDLINE, request.as_mut_ptr()) } != 0;
-        if failed || name[0] == 0 {
+        // SAFETY: the host writes at most as many bytes as it is told into `name`, which stays zero-terminated.
+        let failed = unsafe { syscall!(GET_CMDLINE, name.as_mut_ptr(), name.len() - 1) } != 0;
+        if failed || name[0] == b'-' {
             return None;
         }
         let length = name.iter().position(|byte| *byte == 0)?;
         // Mode 1 is "rb".
-        let open = [name.as_ptr() as usize, 1, length];
         // SAFETY: the host reads a name of that length and its terminator.
-        let handle = unsafe { syscall!(OPEN, open.as_ptr()) };
+        let handle = unsafe { syscall!(OPEN, name.as_ptr(), 1, length) };
         (handle != usize::MAX).then_some(File(handle))
     }
 }
@@ -81,9 +80,8 @@ pub struct File(usize);
 impl File {
     /// Fills `buffer`: false at the end of the file, `None` when it ends within.
     pub fn read(&self, buffer: &mut [u8]) -> Option<bool> {
-        let request = [self.0, buffer.as_mut_ptr() as usize, buffer.len()];
         // SAFETY: the host writes at most `buffer.len()` bytes.
-        match unsafe { syscall!(READ, request.as_ptr()) } {
+        match unsafe { syscall!(READ, self.0, buffer.as_mut_ptr(), buffer.len()) } {
             0 => Some(true),
             missing if missing == buffer.len() => Some(false),
             _ => None,
@@ -98,7 +96,7 @@ pub fn exit(success: bool) -> ! {
 
 /// Where the counter stood. QEMU with `-icount` executes an instruction every 2^N nanoseconds, and SysTick counts the
 /// board's clock, so ticks are instructions by a factor that `run.sh` knows.
-#[derive(Default, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Instructions(u32);
 
 const WRAP: u32 = 0x00ff_ffff;
@@ -115,18 +113,21 @@ fn start_counter() {
 }
 
 impl Instructions {
+    /// Before anything ran.
+    pub const START: Self = Self(0);
+
     pub fn now() -> Self {
         Self(SYST::get_current())
     }
 
     /// Ticks since then.
-    pub fn elapsed(self) -> i64 {
-        i64::from(self.0.wrapping_sub(SYST::get_current()) & WRAP)
+    pub fn elapsed(self) -> u32 {
+        self.0.wrapping_sub(SYST::get_current()) & WRAP
     }
 }
 
 /// Runs something between two marker instructions, which a plugin of QEMU can count between, and gives its ticks.
-pub fn counted<E>(run: impl FnOnce() -> Result<(), E>) -> Result<i64, E> {
+pub fn counted<E>(run: impl FnOnce() -> Result<(), E>) -> Result<u32, E> {
     let start = Instructions::now();
     // SAFETY: a hint without a meaning does nothing.
     unsafe { asm!(".inst.w 0xf3af8040") };

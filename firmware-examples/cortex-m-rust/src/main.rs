@@ -22,14 +22,18 @@ static ARENA: ConstStaticCell<Aligned<[u8; ARENA_LEN]>> = ConstStaticCell::new(A
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.r8")));
 /// One picture of a file: its label, then planes of red, green and blue.
 static RECORD: ConstStaticCell<[u8; 1 + 3 * 1024]> = ConstStaticCell::new([0; 1 + 3 * 1024]);
+static LAYERS: ConstStaticCell<Layers> =
+    ConstStaticCell::new(Layers { start: Instructions::START, elapsed: [0; 32] });
 static PICTURE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/picture.rgb"));
 
 /// What can go wrong, a stage each.
+#[derive(Clone, Copy)]
 enum Failure {
     Load,
     Plan,
     Run(RunError),
     Host,
+    Memory,
 }
 
 #[cortex_m_rt::entry]
@@ -42,44 +46,50 @@ fn main() -> ! {
         Err(Failure::Load) => host.line("error: the model is refused", &[]),
         Err(Failure::Plan) => host.line("error: the model does not fit the address space", &[]),
         Err(Failure::Run(RunError::ArenaTooSmall { needed, .. })) => {
-            host.line("error: bytes of arena needed", &[*needed as i64]);
+            host.line("error: bytes of arena needed", &[*needed as u32]);
         }
         Err(Failure::Run(RunError::SelfTest { layer, .. })) => {
-            host.line("error: self-test differs in layer", &[*layer as i64]);
+            host.line("error: self-test differs in layer", &[*layer as u32]);
         }
         Err(Failure::Run(_)) => host.line("error: the run failed", &[]),
+        Err(Failure::Memory) => host.line("error: static memory is in use", &[]),
         Err(Failure::Host) => host.line("error: the file of pictures cannot be read", &[]),
     }
     board::exit(result.is_ok())
 }
 
-/// Checks the model; its stack is free again afterwards.
+/// Checks the model and plans; the stack that this takes is free again afterwards.
 #[inline(never)]
-fn plan() -> Result<Plan<'static>, Failure> {
+fn session() -> Result<Session<'static, 'static>, Failure> {
     let model = Model::parse(&MODEL.0).map_err(|_| Failure::Load)?;
-    Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)
+    let plan = Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)?;
+    let buffers = Buffers { arena: &mut ARENA.try_take().ok_or(Failure::Memory)?.0, packed: &mut [] };
+    Session::new(plan, buffers).map_err(Failure::Run)
 }
 
 /// The whole sequence: check the model, check this device, classify.
 #[inline(never)]
 fn run(host: &mut Host) -> Result<(), Failure> {
     let start = Instructions::now();
-    let plan = plan()?;
+    // A reference to the session where it was made: a value would be copied, and it is large.
+    let session = &mut session();
+    let session = match session {
+        Ok(session) => session,
+        Err(failure) => return Err(*failure),
+    };
     let checked = start.elapsed();
-    let buffers = Buffers { arena: &mut ARENA.take().0, packed: &mut [] };
-    let mut session = Session::new(plan, buffers).map_err(Failure::Run)?;
     session.self_test().map_err(Failure::Run)?;
     if let Some(file) = host.argument() {
-        return classify_file(host, &mut session, file);
+        return classify_file(host, session, file);
     }
     let plan = session.plan();
     host.text("instruction set ", plan.kernels().isa.name());
     host.line("instructions, check of the model", &[checked]);
-    classify_picture(host, &mut session)?;
+    classify_picture(host, session)?;
     let plan = session.plan();
-    host.line("bytes, model", &[plan.model().file_len() as i64]);
-    host.line("bytes, arena", &[plan.arena_len() as i64]);
-    host.line("bytes, stack", &[board::stack_used() as i64]);
+    host.line("bytes, model", &[plan.model().file_len() as u32]);
+    host.line("bytes, arena", &[plan.arena_len() as u32]);
+    host.line("bytes, stack", &[board::stack_used() as u32]);
     host.text("self-test: ", "every layer is right");
     Ok(())
 }
@@ -87,24 +97,24 @@ fn run(host: &mut Host) -> Result<(), Failure> {
 #[inline(never)]
 fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<(), Failure> {
     session.set_pixels(PICTURE).map_err(Failure::Run)?;
-    let mut layers = Layers::default();
-    session.run_observed(&mut layers).map_err(Failure::Run)?;
+    let layers = LAYERS.try_take().ok_or(Failure::Memory)?;
+    session.run_observed(layers).map_err(Failure::Run)?;
     for (index, instructions) in layers.elapsed.iter().take(session.plan().model().layer_count()).enumerate()
     {
-        host.line("instructions, layer", &[index as i64, *instructions]);
+        host.line("instructions, layer", &[index as u32, *instructions]);
     }
     session.set_pixels(PICTURE).map_err(Failure::Run)?;
     let instructions = board::counted(|| session.run().map(|_| ())).map_err(Failure::Run)?;
     host.line("instructions, inference", &[instructions]);
     let class = best(session.logits());
     host.text("class ", session.plan().model().label(class).unwrap_or("without a name"));
-    host.line("class", &[class as i64]);
+    host.line("class", &[class as u32]);
     Ok(())
 }
 
 #[inline(never)]
 fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::File) -> Result<(), Failure> {
-    let record = RECORD.take();
+    let record = RECORD.try_take().ok_or(Failure::Memory)?;
     while file.read(record).ok_or(Failure::Host)? {
         let [_, planes @ ..] = &*record;
         let pixels = planes
@@ -118,7 +128,7 @@ fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::Fi
             *value = (pixel ^ 0x80) as i8;
         }
         let class = best(session.run().map_err(Failure::Run)?);
-        host.line("class", &[class as i64]);
+        host.line("class", &[class as u32]);
     }
     Ok(())
 }
@@ -128,10 +138,9 @@ fn best(logits: &[i32]) -> usize {
 }
 
 /// Instructions of every layer.
-#[derive(Default)]
 struct Layers {
     start: Instructions,
-    elapsed: [i64; 32],
+    elapsed: [u32; 32],
 }
 
 impl Observer for Layers {

@@ -144,9 +144,10 @@ resi8_status resi8_arena_size(const void *model, size_t model_len, size_t *size)
 /* --- With a handle --------------------------------------------------------------------------------------------------- */
 
 /* Checks a model and makes a handle ready for it. `handle` has `handle_size` bytes (sizeof(resi8_handle)) and is aligned as
- * uintptr_t is; it may hold anything, also a handle in use, which is given up. `model` and `arena` are aligned to
- * RESI8_ALIGN. All three are lent until the handle is not used any more; from here on only the library writes to handle
- * and arena, but for the input between resi8_input and the run. After an error, the handle cannot be used. */
+ * uintptr_t is; it may hold anything but a handle in a call that has not returned (if it never will, clear the memory
+ * first). `model` and `arena` are aligned to RESI8_ALIGN. All three are lent until the handle is not used any more; from
+ * here on only the library writes to handle and arena, but for the input between resi8_input and the run. After an error,
+ * the handle cannot be used. */
 resi8_status resi8_init(resi8_handle *handle, size_t handle_size, const void *model, size_t model_len, void *arena,
                         size_t arena_size);
 

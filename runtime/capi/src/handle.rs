@@ -68,6 +68,7 @@ unsafe fn seal(handle: *const Handle) -> usize {
 ///
 /// # Safety
 /// The handle's memory can be read and written.
+#[inline(never)]
 unsafe fn close(handle: *mut Handle) {
     // The bytes between the fields of a Rust value count as uninitialised, and the seal covers them. An assembly block that
     // gets the address may have written any of them, so behind it they are what memory holds; it has no instructions.
@@ -77,13 +78,19 @@ unsafe fn close(handle: *mut Handle) {
     unsafe { handle.cast::<usize>().write(seal(handle)) }
 }
 
-/// Makes a handle unusable, whatever it was.
+/// Makes a handle unusable, whatever it was, unless it is in use: zeros are no sealed handle, since no step of [`seal`] makes 0
+/// of the address, which is not 0, and zeros.
 ///
 /// # Safety
-/// The handle is not NULL, aligned, and its memory can be written.
-pub(crate) unsafe fn clear(handle: *mut Handle) {
-    // SAFETY: promised by the caller; zeros are a valid handle, of which `seal` is never 0 by the test below.
+/// The handle is not NULL, aligned, and its memory can be read and written.
+pub(crate) unsafe fn clear(handle: *mut Handle) -> Result<(), Status> {
+    // SAFETY: promised by the caller; the seal is the first word.
+    if unsafe { handle.cast::<usize>().read() } == busy_seal(handle) {
+        return Err(Status::Busy);
+    }
+    // SAFETY: promised by the caller; any words are a `Handle`.
     unsafe { handle.write_bytes(0, 1) }
+    Ok(())
 }
 
 /// Puts a body into a cleared handle.
@@ -108,6 +115,7 @@ impl Open {
     ///
     /// # Safety
     /// The pointer is NULL, not aligned, or to memory of a handle's size that no other thread uses during the call.
+    #[inline(never)]
     pub(crate) unsafe fn new(handle: *mut Handle) -> Result<Self, Status> {
         Span::new(handle, 1, align_of::<Handle>())?;
         let first = handle.cast::<usize>();

@@ -77,7 +77,7 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
-    pub(crate) fn new(model: &Model<'_>, layer: &Layer<'_>) -> Self {
+    pub(crate) fn new<'a>(layer: &Layer<'_>, mut names: impl Iterator<Item = &'a str>) -> Self {
         Self {
             index: count(layer.index),
             height: count(layer.output.h),
@@ -85,7 +85,7 @@ impl LayerInfo {
             channels: count(layer.output.c),
             macs: layer.macs(),
             kind: Text::new(layer.kind()),
-            name: Text::new(model.layer_name(layer.index)),
+            name: Text::new(names.nth(layer.index).unwrap_or_default()),
         }
     }
 }
@@ -170,7 +170,7 @@ pub unsafe extern "C" fn resi8_init(
         handle_span.apart_from(&[model_span, arena_span])?;
         arena_span.apart_from(&[model_span])?;
         // SAFETY: not NULL, aligned, and otherwise promised by the caller. What was in it is of no use from here on.
-        unsafe { handle::clear(handle) };
+        unsafe { handle::clear(handle) }?;
         // SAFETY: promised by the caller.
         let plan = unsafe { plan(model, model_len) }?;
         if arena_size < arena_len(&plan)? {
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn resi8_layer_info(
         // SAFETY: promised by the caller.
         let out = unsafe { Out::new(layer, &open.taken) }?;
         let model = open.session.plan().model();
-        out.set(LayerInfo::new(model, &model.layer(index).ok_or(Status::Index)?));
+        out.set(LayerInfo::new(&model.layer(index).ok_or(Status::Index)?, model.layer_names()));
         Ok(())
     };
     status(layer_info())

@@ -363,16 +363,22 @@ static struct {
     uint32_t before, after;
 } seen;
 
+static void call_back(void) {
+    every_call(seen.handle, RESI8_ERR_BUSY);
+    EXPECT(resi8_init(seen.handle, sizeof *seen.handle, original, original_len, place(PLACE_ARENA, arena_size()), arena_size()),
+           RESI8_ERR_BUSY);
+}
+
 static void before_layer(void *user, const resi8_layer *layer) {
     CHECK(user == &seen && layer->index == seen.before && seen.after == seen.before);
     seen.before++;
-    every_call(seen.handle, RESI8_ERR_BUSY);
+    call_back();
 }
 
 static void after_layer(void *user, const resi8_layer *layer) {
     CHECK(user == &seen && layer->index == seen.after && layer->kind.len > 0);
     seen.after++;
-    every_call(seen.handle, RESI8_ERR_BUSY);
+    call_back();
 }
 
 static void test_observer(void) {

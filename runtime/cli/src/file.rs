@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
+use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, PlanError, Session};
 
 use crate::cpus::CpuList;
 
@@ -67,7 +67,7 @@ impl ThreadArgs {
         if let Some(cpus) = &self.cpu_list {
             cpus.confine()?;
         }
-        Ok(Plan::new(model, isa)?.with_threads(self.count())?)
+        Ok(plan(model, isa)?.with_threads(self.count())?)
     }
 
     fn count(&self) -> NonZeroUsize {
@@ -126,6 +126,23 @@ impl TimedInput {
             Self::Pixels(pixels) => session.set_pixels(pixels)?,
         }
         Ok(())
+    }
+}
+
+/// Plans a model for an instruction set.
+///
+/// # Errors
+/// It is not available, or the buffers exceed the address space.
+pub fn plan(model: Model<'_>, isa: Isa) -> Result<Plan<'_>> {
+    Plan::new(model, isa).map_err(plan_error)
+}
+
+/// A plan's error, with what the user can do about it.
+#[must_use]
+pub fn plan_error(error: PlanError) -> anyhow::Error {
+    match error {
+        PlanError::IsaUnavailable(_) => anyhow!("{error}; `resi8-run info` lists those that are"),
+        _ => error.into(),
     }
 }
 

@@ -41,10 +41,10 @@ impl Sizes {
     /// # Errors
     /// The instruction set is not available, or the buffers exceed the address space.
     pub fn new(model: &Model<'_>, isa: Isa) -> Result<Self> {
-        let plan = Plan::new(*model, isa)?;
+        let lens = Plan::buffer_lens(model, isa).map_err(file::plan_error)?;
         Ok(Self {
-            arena_bytes: plan.arena_len(),
-            packed_bytes: plan.packed_len(),
+            arena_bytes: lens.arena_len,
+            packed_bytes: lens.packed_len,
             file_bytes: model.file_len(),
             macs: model.macs(),
             parameters: model.parameters(),

@@ -56,6 +56,14 @@ impl Iterator for SelfTestPixels {
     }
 }
 
+/// The lines of a text, with or without a line break at its end. Unlike [`str::lines`] it has no call of a panic.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> + Clone {
+    let bytes = text.as_bytes();
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    let used = if text.is_empty() { 0 } else { usize::MAX };
+    bytes.split(|byte| *byte == b'\n').take(used).map(|line| core::str::from_utf8(line).unwrap_or_default())
+}
+
 /// CRC-32 (ISO-HDLC, as in zip and Ethernet) of `bytes`: the checksum of the file and the hash of a layer's output.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
@@ -77,14 +85,45 @@ mod checksum {
     }
 }
 
-/// On microcontrollers: a table of 1 KiB.
+/// On microcontrollers: half a byte at a time, with a table of 64 bytes.
 #[cfg(not(feature = "std"))]
 mod checksum {
-    static CRC: crc::Crc<u32, crc::Table<1>> = crc::Crc::<u32, crc::Table<1>>::new(&crc::CRC_32_ISO_HDLC);
+    /// The reversed polynomial 0x04c11db7.
+    const POLYNOMIAL: u32 = 0xedb8_8320;
+
+    /// The remainders of all half bytes.
+    static REMAINDERS: [u32; 16] = remainders();
+
+    const fn remainders() -> [u32; 16] {
+        let mut table = [0; 16];
+        let mut rest = table.as_mut_slice();
+        let mut value = 0;
+        while let [first, others @ ..] = rest {
+            let mut remainder = value;
+            let mut bit = 0;
+            while bit < 4 {
+                remainder = if remainder & 1 == 1 { remainder >> 1 ^ POLYNOMIAL } else { remainder >> 1 };
+                bit += 1;
+            }
+            *first = remainder;
+            rest = others;
+            value += 1;
+        }
+        table
+    }
+
+    /// Takes in the half byte that the low bits of `crc` hold.
+    fn step(crc: u32) -> u32 {
+        crc >> 4 ^ REMAINDERS.get((crc & 15) as usize).copied().unwrap_or(0)
+    }
 
     pub(super) fn of(pieces: impl Iterator<Item = impl AsRef<[u8]>>) -> u32 {
-        let mut digest = CRC.digest();
-        pieces.for_each(|piece| digest.update(piece.as_ref()));
-        digest.finalize()
+        let mut crc = u32::MAX;
+        for piece in pieces {
+            for byte in piece.as_ref() {
+                crc = step(step(crc ^ u32::from(*byte)));
+            }
+        }
+        !crc
     }
 }

@@ -3,7 +3,7 @@
 
 use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use super::sections::{SectionKind, Sections};
-use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN};
+use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN, lines};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
 use crate::error::LoadError;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
@@ -16,6 +16,9 @@ fn ensure(condition: bool, problem: &'static str) -> Check {
 }
 
 /// Checks everything behind the section table and returns the preprocessing.
+///
+/// Not inlined, like the check of a layer: the stack that a check needs is free again when it returns.
+#[inline(never)]
 pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError> {
     let layers = sections.layers.len();
     check_counts(sections)?;
@@ -140,6 +143,7 @@ fn take<'m, T>(
     Ok(entries)
 }
 
+#[inline(never)]
 fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, index: usize) -> Check {
     let input = readable(sections, layer.input, index)?;
     let output = tensor(sections, index + 1)?;
@@ -176,6 +180,7 @@ fn readable(sections: &Sections<'_>, tensor_index: u16, index: usize) -> Check<T
     Ok(record)
 }
 
+#[inline(never)]
 fn check_conv(
     sections: &Sections<'_>,
     used: &mut Used,
@@ -291,7 +296,7 @@ fn check_products(
     let first = u32::from(layer.skip_channel);
     let skip = first..first + u32::from(skip_channels);
     let mut largest = 0;
-    for ((weights, record), index) in weights.chunks_exact(fan_in).zip(channels).zip(0u32..) {
+    for ((weights, record), index) in weights.chunks_exact(fan_in.max(1)).zip(channels).zip(0u32..) {
         let channel = channel(record)?;
         let term = check_skip_multiplier(&channel, layer.skip_shift, skip.contains(&index))?;
         let sum = magnitude(weights).ok_or("a weight is -128")?;
@@ -365,6 +370,7 @@ fn check_average_pool(
 /// Two tensors that live at the same time occupy different bytes, but for a shortcut that is overwritten in place.
 ///
 /// Tensor `i` lives from layer `i - 1`, which writes it, to its last use.
+#[inline(never)]
 fn check_overlaps(sections: &Sections<'_>) -> Result<(), LoadError> {
     let records = || sections.tensors.iter().map(TensorRecord::read).enumerate();
     for (later, b) in records() {
@@ -402,6 +408,7 @@ fn in_place(
 
 /// Names and labels are one a line: as many as there are layers and classes, or none. No text is so long that finding
 /// each of its lines takes long, and none can send control codes to a terminal.
+#[inline(never)]
 fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
     let classes = sections.tensors.last().map_or(0, |bytes| TensorRecord::read(bytes).c.into());
     let texts = [
@@ -416,7 +423,7 @@ fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
         if text.chars().any(|c| c.is_control() && c != '\n') {
             return Err(kind.error("holds a control character"));
         }
-        if !text.is_empty() && expected.is_some_and(|lines| text.lines().count() != lines) {
+        if !text.is_empty() && expected.is_some_and(|count| lines(text).count() != count) {
             return Err(kind.error(problem));
         }
     }

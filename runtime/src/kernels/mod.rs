@@ -22,11 +22,6 @@ use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
-#[cfg(all(
-    any(feature = "cortexm-v7", feature = "cortexm-dsp", feature = "cortexm-mve"),
-    target_arch = "arm",
-    target_os = "none"
-))]
 mod cortexm;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
@@ -71,7 +66,8 @@ pub struct Direct {
     /// for one output row.
     pub block_bytes: usize,
     /// Most output columns that are worked on together, `usize::MAX` for all: what is copied and packed for them takes scratch,
-    /// which is scarce on a microcontroller.
+    /// which is scarce on a microcontroller. A table with a limit gets blocks of one row only: its pixels are equally far apart in
+    /// output and shortcut.
     pub block_columns: usize,
     /// How weights and patches are laid out; `None` reads both where they are.
     pub packing: Option<Packing>,
@@ -157,7 +153,10 @@ impl Grid {
         if pixel < self.width {
             return self.start + pixel * self.column;
         }
-        self.place_of_row(pixel / self.width, pixel % self.width)
+        match (pixel.checked_div(self.width), pixel.checked_rem(self.width)) {
+            (Some(row), Some(column)) => self.place_of_row(row, column),
+            _ => self.start,
+        }
     }
 
     /// The places of all pixels in order, without a division for each.
@@ -171,7 +170,10 @@ impl Grid {
     #[inline(always)]
     #[must_use]
     pub const fn places_from(self, pixel: usize) -> Places {
-        let column = if pixel < self.width { pixel } else { pixel % self.width };
+        let column = match pixel.checked_rem(self.width) {
+            Some(column) if pixel >= self.width => column,
+            _ => pixel,
+        };
         let place = self.place(pixel);
         Places { grid: self, row: place - column * self.column, column, place }
     }
@@ -338,6 +340,11 @@ impl SkipValues<'_> {
 }
 
 impl Kernels {
+    /// The steps of Winograd's method. Without an operating system there are none, so that the linker leaves all of it out.
+    pub(crate) const fn winograd(&self) -> Option<&winograd::Winograd> {
+        if cfg!(target_os = "none") { None } else { self.winograd.as_ref() }
+    }
+
     /// The table of an instruction set; `None` when this CPU or this build lacks it.
     #[must_use]
     pub fn for_isa(isa: Isa) -> Option<&'static Self> {
@@ -366,5 +373,10 @@ impl Kernels {
             #[allow(unreachable_patterns, reason = "the instruction sets of other processors")]
             _ => None,
         }
+    }
+
+    /// A table that tells the sizes of buffers: where the kernels of Cortex-M are not at hand, one that cannot run.
+    pub(crate) fn for_sizes(isa: Isa) -> Option<&'static Self> {
+        Self::for_isa(isa).or_else(|| cortexm::layout::sizes(isa))
     }
 }

@@ -5,6 +5,7 @@ use crate::kernels::Kernels;
 use crate::model::Channels;
 
 /// `logits[n] = rescale((bias[n] + weights[n] . input) << acc_shift, multiplier[n])`.
+#[inline(never)]
 pub(crate) fn run(
     kernels: &Kernels,
     input: &[i8],
@@ -13,7 +14,7 @@ pub(crate) fn run(
     acc_shift: u8,
     logits: &mut [i32],
 ) {
-    let rows = weights.chunks_exact(input.len());
+    let rows = weights.chunks_exact(input.len().max(1));
     for ((logit, weights), channel) in logits.iter_mut().zip(rows).zip(channels.iter()) {
         let acc = channel.bias + (kernels.dot)(input, weights);
         *logit = rescale(acc << acc_shift, channel.multiplier);

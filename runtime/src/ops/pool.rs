@@ -10,6 +10,7 @@ use crate::model::{Channel, Tensor, Window};
 const SUM_CHANNELS: usize = 64;
 
 /// Maximum over the part of each window that lies in the map.
+#[inline(never)]
 pub(crate) fn max(
     kernels: &Kernels,
     window: &Window,
@@ -19,7 +20,7 @@ pub(crate) fn max(
     out: &mut [i8],
 ) -> Option<()> {
     let row_len = input.w * input.c;
-    for (index, out) in out.chunks_exact_mut(output.w * output.c).enumerate() {
+    for (index, out) in out.chunks_exact_mut((output.w * output.c).max(1)).enumerate() {
         let rows = window_rows(window, index, input.h);
         max_row(kernels, window, input.c, rows.map(|row| values.get(row * row_len..)?.get(..row_len)), out)?;
     }
@@ -42,9 +43,9 @@ pub(crate) fn max_row<'a>(
     out.fill(i8::MIN);
     for row in rows {
         let row = row?;
-        for (index, out) in out.chunks_exact_mut(channels).enumerate() {
+        for (index, out) in out.chunks_exact_mut(channels.max(1)).enumerate() {
             let start = index * window.stride[1];
-            for column in clip(start, window.pads[1], window.kernel[1], row.len() / channels) {
+            for column in clip(start, window.pads[1], window.kernel[1], row.len().checked_div(channels)?) {
                 (kernels.max_into)(out, row.get(column * channels..)?.get(..channels)?);
             }
         }
@@ -58,6 +59,7 @@ fn clip(start: usize, before: usize, kernel: usize, size: usize) -> Range<usize>
 }
 
 /// Mean over the map: sum, then one requantization.
+#[inline(never)]
 pub(crate) fn average(
     kernels: &Kernels,
     channel: &Channel,
@@ -71,7 +73,7 @@ pub(crate) fn average(
     for (block, out) in out.chunks_mut(SUM_CHANNELS).enumerate() {
         let mut sums = [0i32; SUM_CHANNELS];
         let sums = sums.get_mut(..out.len())?;
-        for pixel in values.chunks_exact(output.c) {
+        for pixel in values.chunks_exact(output.c.max(1)) {
             (kernels.sum_into)(sums, pixel.get(block * SUM_CHANNELS..)?.get(..out.len())?);
         }
         for (out, sum) in out.iter_mut().zip(sums) {

@@ -78,7 +78,9 @@ fn random_grid(random: &mut Random, pixels: usize, width: usize, len: usize) -> 
 /// The outputs of a block and what joins them, random.
 struct Outputs {
     grid: Grid,
-    records: Vec<[u8; ChannelRecord::LEN]>,
+    /// Channel records from byte `records_start` on: a file may be anywhere in memory.
+    records: Vec<u8>,
+    records_start: usize,
     skip_values: Vec<i8>,
     skip: Option<SkipValues<'static>>,
     reads_skip_values: bool,
@@ -116,9 +118,11 @@ impl Outputs {
                 *record = ChannelRecord { skip_multiplier: 0, ..ChannelRecord::read(record) }.write();
             }
         }
+        let records_start = random.size(0, 3);
         Self {
             grid,
-            records,
+            records: core::iter::repeat_n(0, records_start).chain(records.into_iter().flatten()).collect(),
+            records_start,
             skip_values: (0..skip_end).map(|i| values.get(random, i, -128)).collect(),
             skip: (skip_kind > 0).then_some(skip),
             reads_skip_values: !in_place,
@@ -130,10 +134,14 @@ impl Outputs {
         }
     }
 
+    fn records(&self) -> &[[u8; ChannelRecord::LEN]] {
+        self.records[self.records_start..].as_chunks().0
+    }
+
     fn target(&self, first_channel: usize) -> Target<'_> {
         let values = self.reads_skip_values.then_some(self.skip_values.as_slice());
         Target {
-            channels: &self.records,
+            channels: self.records(),
             first_channel,
             grid: self.grid,
             epilogue: self.epilogue,
@@ -176,7 +184,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     let mut random = Random::new(seed);
     let values = random.pick(&Values::ALL);
     let pixels = random.size(1, 2 * direct.mr + 1);
-    let width = random.size(1, pixels);
+    let width = if direct.block_columns == usize::MAX { random.size(1, pixels) } else { pixels };
     let shape = Shape {
         channels: random.size(1, 2 * direct.nr.min(64) + 1),
         runs: random.size(1, 7),
@@ -206,7 +214,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
         let source = LayerWeights {
             shape,
             weights: &weights,
-            channels: &outputs.records,
+            channels: outputs.records(),
             skip: outputs.skip_parameters(),
         };
         packed = Guarded::new((packing.weights_len)(&shape).unwrap());
@@ -258,7 +266,7 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let panel_len = winograd::panel_len(inputs);
     let mut packed = Guarded::new(panel_len * channels.div_ceil(16));
     let skip = outputs.skip_parameters();
-    let source = LayerWeights { shape, weights: &weights, channels: &outputs.records, skip };
+    let source = LayerWeights { shape, weights: &weights, channels: outputs.records(), skip };
     (winograd.pack_weights)(&source, packed.bytes()).unwrap();
     packed.check(&what);
     let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; padded_tiles * chunks];

@@ -1,6 +1,8 @@
 //! ARM.
 
 #[cfg(target_arch = "aarch64")]
+mod lines;
+#[cfg(target_arch = "aarch64")]
 pub(super) mod neon;
 #[cfg(target_arch = "arm")]
 pub(super) mod neon_armv7;

@@ -16,7 +16,7 @@ use crate::kernels::{Kernels, LayerWeights};
 const KR: usize = 4;
 
 table! {
-    Isa::NeonDotprod, Dotprod, "neon,dotprod",
+    Isa::NeonDotprod, Dotprod, "neon,dotprod,rdm",
     direct: {
         mr: MR, nr: LANES, block_bytes: 128 << 10,
         weights_len: panels::weights_len::<KR>, pack_weights: super::pack_weights,
@@ -27,7 +27,7 @@ table! {
 
 /// The table, if this CPU has the dot product.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
-    has!("neon", "dotprod").then_some(&KERNELS)
+    has!("neon", "dotprod", "rdm").then_some(&KERNELS)
 }
 
 /// Exists only in code that is compiled for the dot product, so that it proves that the CPU has it.
@@ -36,7 +36,7 @@ struct Dotprod(Neon);
 
 impl Dotprod {
     #[inline]
-    #[target_feature(enable = "neon,dotprod")]
+    #[target_feature(enable = "neon,dotprod,rdm")]
     fn new() -> Self {
         Self(Neon::new())
     }

@@ -17,7 +17,7 @@ use crate::kernels::{Kernels, LayerWeights};
 const KR: usize = 8;
 
 table! {
-    Isa::NeonI8mm, I8mm, "neon,i8mm",
+    Isa::NeonI8mm, I8mm, "neon,i8mm,rdm",
     direct: {
         mr: MR, nr: LANES, block_bytes: 128 << 10,
         weights_len: panels::weights_len::<KR>, pack_weights: super::pack_weights,
@@ -28,7 +28,7 @@ table! {
 
 /// The table, if this CPU has the matrix multiplication.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
-    has!("neon", "i8mm").then_some(&KERNELS)
+    has!("neon", "i8mm", "rdm").then_some(&KERNELS)
 }
 
 /// Exists only in code that is compiled for the matrix multiplication, so that it proves that the CPU has it.
@@ -37,7 +37,7 @@ struct I8mm(Neon);
 
 impl I8mm {
     #[inline]
-    #[target_feature(enable = "neon,i8mm")]
+    #[target_feature(enable = "neon,i8mm,rdm")]
     fn new() -> Self {
         Self(Neon::new())
     }

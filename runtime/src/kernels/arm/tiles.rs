@@ -9,11 +9,12 @@
 
 use core::arch::aarch64::*;
 
+use super::lines::{self, Lines};
 use super::neon::Neon;
 use super::patches::{PatchBlock, panels, patches_len as panel_len};
 use crate::kernels::panels::{Panel, WeightBlock, blocks, tiles_len};
 use crate::kernels::simd::{LANES, TargetPlaces, finish_tile};
-use crate::kernels::{ConvBlock, Patches, Shape};
+use crate::kernels::{ConvBlock, Grid, Patches, Shape};
 
 /// Output pixels of a tile.
 pub(super) const MR: usize = 6;
@@ -98,7 +99,11 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
 ) -> Option<()> {
     let (panel_len, depth_blocks) = (patches_len(shape)?, blocks::<DEPTH>(shape));
     let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
-    let reach = (shape.runs.checked_sub(1)? * patches.run_stride).checked_add(shape.run_len)?;
+    let reach = shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?.checked_add(shape.run_len)?;
+    let highest = highest_place(&patches.grid, patches.pixels)?;
+    if highest.checked_add(reach)? > patches.source.len() {
+        return None;
+    }
     let whole_blocks = shape.run_len.is_multiple_of(DEPTH) && shape.run_len > 0;
     let start = patches.source.as_ptr();
     let mut places = patches.grid.places();
@@ -107,12 +112,9 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
         let mut pixels: [usize; MR] = places.group();
         if patches.pixels - first < MR {
             let [first_pixel, ..] = pixels;
-            pixels.get_mut(patches.pixels - first..)?.fill(first_pixel);
-        }
-        let [a, b, c, d, e, f] = pixels;
-        let len = patches.source.len().checked_sub(a.max(b).max(c).max(d).max(e).max(f))?;
-        if reach > len {
-            return None;
+            for (index, pixel) in pixels.iter_mut().enumerate() {
+                *pixel = if index < patches.pixels - first { *pixel } else { first_pixel };
+            }
         }
         let sources = Sources {
             pixels: pixels.map(|place| start.wrapping_add(place)),
@@ -121,14 +123,27 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
             run_stride: patches.run_stride,
         };
         if whole_blocks {
-            // SAFETY: all runs of the highest pixel lie in the source, so those of the others do; together they are as long
-            // as `depth_blocks` blocks, which are at least one.
+            // SAFETY: all runs of the block's highest pixel lie in the source, so those of the others do; together they are
+            // as long as `depth_blocks` blocks, which are at least one.
             unsafe { t.pack(&sources, blocks.as_mut_ptr()) };
         } else {
+            let [a, b, c, d, e, f] = pixels;
+            let len = patches.source.len().saturating_sub(a.max(b).max(c).max(d).max(e).max(f));
             pack_pieces(t, shape, &sources, len, blocks);
         }
     }
     Some(())
+}
+
+/// The highest place of the first `pixels` pixels of a grid: that of the last one, or of the last in a row above.
+fn highest_place(grid: &Grid, pixels: usize) -> Option<usize> {
+    let last = pixels.checked_sub(1)?;
+    let (row, column) = (last.checked_div(grid.width)?, last.checked_rem(grid.width)?);
+    let place = |row: usize, column: usize| {
+        row.checked_mul(grid.row)?.checked_add(column.checked_mul(grid.column)?)?.checked_add(grid.start)
+    };
+    let above = if row > 0 { place(row - 1, grid.width - 1)? } else { 0 };
+    Some(place(row, column)?.max(above))
 }
 
 /// What the pixels of a tile read, in whole blocks; a pixel that the tile lacks reads what the first one does.
@@ -220,26 +235,31 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
     }
 }
 
+/// Tiles whose pixels are in lines first, then one after the other those that are not: all when there are no lines, or the last.
 #[inline(always)]
 pub(super) fn conv<const KR: usize, T: Tiles<KR>>(t: T, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let Panel { parameters, blocks: weights } = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
-    let (target, pixels) = (&block.target, block.patches.pixels);
-    let mut places = TargetPlaces::new(target);
-    for (first, patches) in (0..pixels).step_by(MR).zip(panels::<MR, DEPTH>(block)?) {
-        if patches.len() * DEPTH < weights.len() * KR {
-            return None;
-        }
-        let (left, places) = (pixels - first, places.group());
-        // The usual height apart: its sums then stay in the registers that the assembly leaves them in.
-        if left >= MR {
+    let mut tiles = panels::<MR, DEPTH>(block)?;
+    let (mut target, mut left) = (block.target, block.patches.pixels);
+    let deep = |patches: &&[Block]| patches.len() * DEPTH >= weights.len() * KR;
+    if let Some(mut lines) = Lines::new(&target, left, out) {
+        for _ in 0..left / MR {
+            let patches = tiles.next().filter(deep)?;
             // SAFETY: the depths have been compared, and that of the patches is a multiple of `DEPTH`.
             let sums = unsafe { t.multiply(&parameters.bias, weights, patches, MR) };
-            finish_tile::<_, false, MR>(t.neon(), sums, MR, parameters, target, places, out)?;
-        } else {
-            // SAFETY: as above.
-            let sums = unsafe { t.multiply(&parameters.bias, weights, patches, left) };
-            finish_tile::<_, false, MR>(t.neon(), sums, left, parameters, target, places, out)?;
+            // SAFETY: there are `left` pixels in the lines; the tables need `rdm`.
+            unsafe { lines.finish(sums, parameters) };
         }
+        target = lines::behind(&target, left - left % MR);
+        left %= MR;
+    }
+    let mut places = TargetPlaces::new(&target);
+    while left > 0 {
+        let patches = tiles.next().filter(deep)?;
+        // SAFETY: as above.
+        let sums = unsafe { t.multiply(&parameters.bias, weights, patches, left.min(MR)) };
+        finish_tile::<_, false, MR>(t.neon(), sums, left, parameters, &target, places.group(), out)?;
+        left = left.saturating_sub(MR);
     }
     Some(())
 }

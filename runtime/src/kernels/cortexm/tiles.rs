@@ -7,16 +7,12 @@
 
 use core::ops::Range;
 
+use super::layout::{Layout, NR, panel_len};
 use crate::format::records::ChannelRecord;
-use crate::kernels::{ConvBlock, Grid, Shape, SkipValues, Target, portable};
+use crate::kernels::{ConvBlock, Grid, SkipValues, Target};
 
 /// The tiles of an instruction set.
-pub(super) trait Tiles {
-    /// Most pixels.
-    const MR: usize;
-    /// Bytes of a packed value.
-    const VALUE_LEN: usize;
-
+pub(super) trait Tiles: Layout {
     /// Pixels that the assembly computes for a tile of `pixels` pixels.
     fn lanes(pixels: usize) -> usize;
 
@@ -29,41 +25,24 @@ pub(super) trait Tiles {
     unsafe fn run(lanes: usize, job: &Job);
 }
 
-/// Output channels of a call: all that a layer has, as a rule.
-pub(super) const NR: usize = 1 << 12;
-
-/// Bytes of the panel of a tile.
-pub(super) fn panel_len<T: Tiles>(shape: &Shape) -> Option<usize> {
-    (shape.depth().checked_mul(T::MR * T::VALUE_LEN)?).checked_next_multiple_of(64)
-}
-
 /// See [`Direct::conv`](crate::kernels::Direct::conv).
 pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let ConvBlock { shape, target, .. } = block;
     let channels = target.first_channel..shape.channels.min(target.first_channel + NR);
     let on_a_line = |grid: &Grid| grid.width >= block.patches.pixels;
     if !on_a_line(&target.grid) || !target.skip.as_ref().is_none_or(|skip| on_a_line(&skip.grid)) {
-        return conv_scattered(block, channels, out);
+        return None;
     }
     let joined = target.skip.as_ref().map_or(channels.end..channels.end, |skip| {
-        let within = |channel: usize| channel.clamp(channels.start, channels.end);
+        let within = |channel: usize| channel.max(channels.start).min(channels.end);
         within(skip.channel)..within(skip.channel + skip.channel_count)
     });
     let tiles = (0..block.patches.pixels).step_by(T::MR);
-    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len::<T>(shape)?)) {
+    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len::<T>(shape)?.max(1))) {
         let tile = Tile { block, panel, first, pixels: (block.patches.pixels - first).min(T::MR) };
         tile.run::<T>(channels.start..joined.start, None, out)?;
         tile.run::<T>(joined.clone(), target.skip.as_ref(), out)?;
         tile.run::<T>(joined.end..channels.end, None, out)?;
-    }
-    Some(())
-}
-
-/// A block whose pixels are not equally far apart, which no driver makes of a layer.
-fn conv_scattered(block: &ConvBlock<'_>, channels: Range<usize>, out: &mut [i8]) -> Option<()> {
-    for first_channel in channels.step_by(portable::KERNELS.direct.nr) {
-        let target = Target { first_channel, ..block.target };
-        (portable::KERNELS.direct.conv)(&ConvBlock { target, ..*block }, out)?;
     }
     Some(())
 }
@@ -79,6 +58,7 @@ struct Tile<'a> {
 
 impl Tile<'_> {
     /// Computes some channels, which a shortcut joins or not.
+    #[inline(never)]
     fn run<T: Tiles>(
         &self,
         channels: Range<usize>,
@@ -210,6 +190,8 @@ macro_rules! channels_of_tile {
         #[unsafe(naked)]
         unsafe extern "C" fn $name(job: *const Job) {
             core::arch::naked_asm!(
+                // The one that knows the instructions of all: a target alone, as Armv8-M is, has no DSP instructions.
+                ".cpu cortex-m33",
                 "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
                 "sub sp, #{frame}",
                 "mov r9, sp",
@@ -221,7 +203,7 @@ macro_rules! channels_of_tile {
                 "stm r9, {{r1, r2}}",
                 // Where the code for the last pixel is: bit 0 says that it is Thumb code.
                 "ldr r2, [sp, #{entry}]",
-                "mov r12, #{store_len}",
+                "mov r12, #24",
                 "adr.w r3, 80f",
                 "mla r3, r2, r12, r3",
                 "orr r3, r3, #1",
@@ -246,6 +228,9 @@ macro_rules! channels_of_tile {
                 "40:",
                 "cmp r1, r2",
                 "bne 30b",
+                "ldr r2, [sp, #{end}]",
+                "cmp r1, r2",
+                "beq.w 62f",
                 "ldr r2, [sp, #{fours}]",
                 "b 51f",
                 "50:",
@@ -263,6 +248,7 @@ macro_rules! channels_of_tile {
                 "cmp r1, r2",
                 "bne 60b",
                 // The next channel's weights.
+                "62:",
                 "str r1, [sp, #{weights}]",
                 "ldr r0, [sp, #{depth}]",
                 "add r1, r1, r0",
@@ -294,16 +280,14 @@ macro_rules! channels_of_tile {
                     concat!("add.w ", $last, ", ", $last, ", lr"),
                 )+
                 "75:",
-                // Requantize, the high half of the product first and one rounding shift then, which is the same (docs/arithmetic.md); `smmla` adds the rounding constant to the high half of the product.
+                // Requantize: the high half of the product first and one rounding shift then, which is the same
+                // (docs/arithmetic.md). What the shift leaves in the carry is what rounding adds.
                 "ldr r12, [sp, #{record}]",
                 "ldr r2, [r12, #{mantissa}]",
                 "ldrb r3, [r12, #{shift}]",
                 "add r12, r12, #{record_len}",
                 "str r12, [sp, #{record}]",
                 "sub r12, r3, #1",
-                "sub r3, r3, #2",
-                "mov r0, #1",
-                "lsl r3, r0, r3",
                 "ldr r0, [sp, #{out}]",
                 "add lr, r0, #1",
                 "str lr, [sp, #{out}]",
@@ -312,7 +296,10 @@ macro_rules! channels_of_tile {
                 "ldr pc, [sp, #{entry}]",
                 "80:",
                 $(
-                    $isa!(@requantize $last),
+                    $isa!(@high_half $last),
+                    concat!("asrs.w ", $last, ", ", $last, ", r12"),
+                    concat!("adc.w ", $last, ", ", $last, ", lr"),
+                    concat!("ssat ", $last, ", #8, ", $last),
                     concat!("strb.w ", $last, ", [r0]"),
                     "sub.w r0, r0, r1",
                 )+
@@ -321,7 +308,6 @@ macro_rules! channels_of_tile {
                 "bne.w 20b",
                 "add sp, #{frame}",
                 "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
-                store_len = const 8 + $isa!(@requantize_len),
                 frame = const size_of::<Job>(),
                 panel = const core::mem::offset_of!(Job, panel),
                 sixteens = const core::mem::offset_of!(Job, sixteens),

@@ -4,50 +4,29 @@
 //! that 4 products take 6 instructions.
 #![allow(unsafe_code, reason = "assembly")]
 
-use super::tiles::{self, Job, NR, Tiles, channels_of_tile};
+use super::layout::{self, Layout, V7};
+use super::tiles::{self, Job, Tiles, channels_of_tile};
 use crate::Isa;
 use crate::format::records::ChannelRecord;
-use crate::kernels::{Direct, Kernels, Packing, Patches, Shape, portable};
+use crate::kernels::{Kernels, Patches, Shape};
 
 /// Most pixels of a tile.
-const MR: usize = 4;
+const MR: usize = V7::MR;
 
 /// The table of [`Isa::CortexmV7`].
-pub(in crate::kernels) static KERNELS: Kernels = Kernels {
-    isa: Isa::CortexmV7,
-    direct: Direct {
-        mr: MR,
-        nr: NR,
-        block_bytes: 0,
-        block_columns: MR,
-        packing: Some(Packing {
-            weights_len: |_| Some(0),
-            pack_weights: |_, _| Some(()),
-            patches_len: tiles::panel_len::<V7>,
-            pack_patches: |shape, _, patches, panels| {
-                let firsts = (0..patches.pixels).step_by(MR);
-                for (first, panel) in firsts.zip(panels.chunks_exact_mut(tiles::panel_len::<V7>(shape)?)) {
-                    pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
-                }
-                Some(())
-            },
-        }),
-        conv: tiles::conv::<V7>,
-    },
-    winograd: None,
-    dot: portable::dot,
-    max_into: portable::max_into,
-    sum_into: portable::sum_into,
-    copy_into: portable::copy_into,
-};
+pub(in crate::kernels) static KERNELS: Kernels =
+    layout::table(Isa::CortexmV7, layout::tiled::<V7>(pack_patches, tiles::conv::<V7>));
 
-/// The tiles of this instruction set.
-struct V7;
+/// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
+fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
+    let firsts = (0..patches.pixels).step_by(MR);
+    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<V7>(shape)?.max(1))) {
+        pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
+    }
+    Some(())
+}
 
 impl Tiles for V7 {
-    const MR: usize = MR;
-    const VALUE_LEN: usize = size_of::<i32>();
-
     fn lanes(_: usize) -> usize {
         MR
     }
@@ -92,18 +71,9 @@ macro_rules! v7 {
             "mla ", $fourth, ", r11, r2, ", $fourth, "\n",
         )
     };
-    // r2 mantissa, r3 rounding constant, r12 shift, lr zero point; r8 gets the low half of the product.
-    (@requantize $sum:literal) => {
-        concat!(
-            "smull r8, ", $sum, ", ", $sum, ", r2\n",
-            "add.w ", $sum, ", ", $sum, ", r3\n",
-            "asr.w ", $sum, ", ", $sum, ", r12\n",
-            "add.w ", $sum, ", ", $sum, ", lr\n",
-            "ssat ", $sum, ", #8, ", $sum, "\n",
-        )
-    };
-    (@requantize_len) => {
-        20
+    // r2 mantissa; r8 gets the low half of the product.
+    (@high_half $sum:literal) => {
+        concat!("smull r8, ", $sum, ", ", $sum, ", r2\n")
     };
 }
 

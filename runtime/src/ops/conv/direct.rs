@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use super::{ConvRun, Needs, rows, shape};
 use crate::kernels::{ConvBlock, Direct, Grid, Kernels, Patches, Shape, Target};
-use crate::model::{Conv, Tensor};
+use crate::model::{Conv, Tensor, Window};
 
 /// Geometry of a direct convolution.
 ///
@@ -51,14 +51,14 @@ impl DirectPlan {
             left + input_width + right
         };
         let row_len = row_columns.checked_mul(input.c)?;
-        let block_rows = (direct.block_bytes / width.checked_mul(shape.depth())?).clamp(1, rows);
+        let block_rows = direct.block_bytes.checked_div(width.checked_mul(shape.depth())?)?.min(rows).max(1);
         let block_rows =
-            if pointwise { block_rows.next_multiple_of(direct.mr).min(rows) } else { block_rows };
+            if pointwise { block_rows.checked_next_multiple_of(direct.mr)?.min(rows) } else { block_rows };
         let block_rows = if block_columns < width { 1 } else { block_rows };
         let input_rows = (block_rows - 1) * conv.window.stride[0] + conv.window.kernel[0];
         let padded_len =
             if padded { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
-        let tiles = (block_rows * block_columns).div_ceil(direct.mr);
+        let tiles = (block_rows * block_columns).div_ceil(direct.mr.max(1));
         let (patches_len, packed_len) = match direct.packing {
             Some(packing) => ((packing.patches_len)(&shape)?, (packing.weights_len)(&shape)?),
             None => (0, 0),
@@ -84,12 +84,15 @@ pub(super) fn run(
     scratch: &mut [i8],
 ) -> Option<()> {
     let (padded, panels) = scratch.split_at_mut_checked(plan.padded_len)?;
-    for (index, out) in out.chunks_mut(plan.block_rows * plan.width * plan.shape.channels).enumerate() {
+    for (index, out) in
+        out.chunks_mut((plan.block_rows * plan.width * plan.shape.channels).max(1)).enumerate()
+    {
         let first = rows.start + index * plan.block_rows;
         let block_rows = first..rows.end.min(first + plan.block_rows);
         for (index, out) in parts(out, plan).enumerate() {
             let columns = index * plan.block_columns..plan.width.min((index + 1) * plan.block_columns);
-            Block::new(run, plan, block_rows.clone(), columns, padded)?.run(panels, out)?;
+            let block = &Block::new(run, plan, block_rows.clone(), columns, padded);
+            block.as_ref()?.run(panels, out)?;
         }
     }
     Some(())
@@ -100,6 +103,32 @@ fn parts<'a>(out: &'a mut [i8], plan: &DirectPlan) -> core::slice::ChunksMut<'a,
     let whole = plan.block_columns == plan.width;
     let len = if whole { out.len() } else { plan.block_columns * plan.shape.channels };
     out.chunks_mut(len.max(1))
+}
+
+/// What the patches of a block are read from, and the distance of its rows: the input itself if they see no padding, else `padded`.
+fn input_rows<'a>(
+    run: &ConvRun<'a>,
+    plan: &DirectPlan,
+    rows: &Range<usize>,
+    columns: &Range<usize>,
+    padded: &'a mut [i8],
+) -> Option<(&'a [i8], usize)> {
+    let Window { kernel, stride: [down, right], pads: [top, left, ..] } = run.conv.window;
+    let Tensor { h, w, c, .. } = run.layer.input;
+    let part = rows::Part { row: rows.start * down, column: columns.start * right, row_len: plan.row_len };
+    if plan.padded_len == 0 {
+        return Some((run.input.get(part.row * part.row_len + part.column * c..)?, part.row_len));
+    }
+    let height = (rows.len() - 1) * down + kernel[0];
+    let width = (columns.len() - 1) * right + kernel[1];
+    let rows_inside = part.row >= top && part.row + height <= top + h;
+    if rows_inside && part.column >= left && part.column + width <= left + w {
+        let start = ((part.row - top) * w + part.column - left) * c;
+        return Some((run.input.get(start..)?, w * c));
+    }
+    let padded = padded.get_mut(..height * part.row_len)?;
+    rows::copy_padded(run, &part, padded)?;
+    Some((padded, part.row_len))
 }
 
 /// Some output rows, or some columns of one.
@@ -120,24 +149,15 @@ impl<'a> Block<'a> {
         columns: Range<usize>,
         padded: &'a mut [i8],
     ) -> Option<Self> {
+        let (source, row_len) = input_rows(run, plan, &rows, &columns, padded)?;
         let [down, right] = run.conv.window.stride;
-        let first_row = rows.start * down;
-        let source = if plan.padded_len == 0 {
-            run.input.get(first_row * plan.row_len + columns.start * right * run.layer.input.c..)?
-        } else {
-            let input_rows = (rows.len() - 1) * down + plan.shape.runs;
-            let padded = padded.get_mut(..input_rows * plan.row_len)?;
-            let part = rows::Part { row: first_row, column: columns.start * right, row_len: plan.row_len };
-            rows::copy_padded(run, &part, padded)?;
-            &*padded
-        };
         let width = columns.len();
-        let (row, column) = (down * plan.row_len, right * run.layer.input.c);
+        let (row, column) = (down * row_len, right * run.layer.input.c);
         let one_row = row == width * column;
         let patches = Patches {
             source,
             grid: if one_row { Grid::line(0, column) } else { Grid { start: 0, width, row, column } },
-            run_stride: plan.row_len,
+            run_stride: row_len,
             run_len: plan.shape.run_len,
             pixels: rows.len() * width,
         };
@@ -146,21 +166,23 @@ impl<'a> Block<'a> {
 
     /// Packs all patches first; then panels outside, tiles inside: a panel's weights stay in the cache for the whole
     /// block.
+    #[inline(never)]
     fn run(&self, panels: &mut [i8], out: &mut [i8]) -> Option<()> {
         let Self { run: ConvRun { kernels: Kernels { direct, .. }, weights, .. }, plan, .. } = *self;
         if let Some(packing) = direct.packing {
             (packing.pack_patches)(&plan.shape, weights, &self.patches, panels)?;
         }
-        for first_channel in (0..plan.shape.channels).step_by(direct.nr) {
-            let target = Target {
-                channels: self.run.conv.channels.0,
-                first_channel,
-                grid: Grid::line(0, self.run.layer.output.c),
-                epilogue: self.run.epilogue(),
-                skip: self.run.skip(self.first, None),
-            };
-            let block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
+        let target = Target {
+            channels: self.run.conv.channels.0,
+            first_channel: 0,
+            grid: Grid::line(0, self.run.layer.output.c),
+            epilogue: self.run.epilogue(),
+            skip: self.run.skip(self.first, None),
+        };
+        let mut block = ConvBlock { shape: plan.shape, patches: self.patches, panels, weights, target };
+        while block.target.first_channel < plan.shape.channels {
             (direct.conv)(&block, out)?;
+            block.target.first_channel += direct.nr;
         }
         Some(())
     }

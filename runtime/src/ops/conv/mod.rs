@@ -67,7 +67,7 @@ impl ConvPlan {
             Some(Pool { rows, columns, .. }) => Tensor { h: rows, w: columns, ..*output },
             None => *output,
         };
-        let winograd = kernels.winograd.as_ref();
+        let winograd = kernels.winograd();
         let pays = winograd.is_some_and(|winograd| WinogradPlan::pays(conv, input, &map, &winograd.costs));
         let (method, mut needs) = if pays {
             let (plan, needs) = WinogradPlan::new(input, &map)?;
@@ -112,7 +112,7 @@ impl ConvPlan {
             skip: conv.skip.map(|skip| (skip.tensor.zero_point, skip.shift)),
         };
         match self.method {
-            Method::Winograd(_) => (kernels.winograd.as_ref()?.pack_weights)(&source, packed),
+            Method::Winograd(_) => (kernels.winograd()?.pack_weights)(&source, packed),
             Method::Direct(_) => match kernels.direct.packing {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),
@@ -173,6 +173,7 @@ impl ConvRun<'_> {
     }
 
     /// Convolves the rows `rows` of the map into `out`.
+    #[inline(never)]
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),
@@ -189,7 +190,8 @@ impl ConvRun<'_> {
     fn skip(&self, first: usize, width: Option<usize>) -> Option<SkipValues<'_>> {
         let skip = self.conv.skip?;
         let Tensor { w, c, .. } = skip.tensor;
-        let (row, column) = (first / self.layer.output.w, first % self.layer.output.w);
+        let (row, column) =
+            (first.checked_div(self.layer.output.w)?, first.checked_rem(self.layer.output.w)?);
         let start = (row * w + column) * skip.stride * c;
         let rows =
             Grid { start, width: self.layer.output.w, row: skip.stride * w * c, column: skip.stride * c };

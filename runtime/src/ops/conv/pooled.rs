@@ -21,7 +21,7 @@ impl PooledRows {
     /// The rows, and what convolution and pooling need together.
     pub(super) fn new(pool: &Pool, output: &Tensor, convolution: &Needs) -> Option<(Self, Needs)> {
         let ([kernel, _], [stride, _]) = (pool.window.kernel, pool.window.stride);
-        let group = (convolution.block_rows / stride).clamp(1, output.h);
+        let group = convolution.block_rows.checked_div(stride)?.min(output.h).max(1);
         let row_len = pool.columns.checked_mul(output.c)?;
         let map_rows = (group - 1) * stride + kernel;
         let map_len = map_rows.checked_mul(row_len)?.checked_next_multiple_of(64)?;
@@ -39,6 +39,7 @@ impl PooledRows {
 
 /// Computes output rows into `out`, group by group. Rows of the map that the next group sees again are kept; rows
 /// between groups that no window sees are not computed.
+#[inline(never)]
 pub(super) fn run(
     run: &ConvRun<'_>,
     plan: &PooledRows,
@@ -51,20 +52,22 @@ pub(super) fn run(
     let (map, scratch) = scratch.split_at_mut_checked(plan.map_len)?;
     let seen_by = |row| pool::window_rows(&pool.window, row, pool.rows);
     let mut there = 0..0;
-    for (index, out) in out.chunks_mut(plan.group * output.w * output.c).enumerate() {
+    for (index, out) in out.chunks_mut((plan.group * output.w * output.c).max(1)).enumerate() {
         let first = rows.start + index * plan.group;
         let last = rows.end.min(first + plan.group) - 1;
         let seen = seen_by(first).start..seen_by(last).end;
         let kept = seen.start.min(there.end).max(there.start)..there.end;
-        map.copy_within(
-            (kept.start - there.start) * plan.row_len..(kept.end - there.start) * plan.row_len,
-            0,
-        );
+        let kept_len = kept.len() * plan.row_len;
+        let moved = kept.start - there.start;
+        for row in (0..kept.len()).filter(|_| moved > 0) {
+            let (to, from) = map.split_at_mut_checked((row + moved) * plan.row_len)?;
+            (run.kernels.copy_into)(to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?, from);
+        }
         let missing = seen.start.max(kept.end)..seen.end;
-        let new = map.get_mut(kept.len() * plan.row_len..)?.get_mut(..missing.len() * plan.row_len)?;
+        let new = map.get_mut(kept_len..)?.get_mut(..missing.len() * plan.row_len)?;
         run.rows(missing, new, scratch)?;
         there = seen;
-        for (row, out) in (first..).zip(out.chunks_exact_mut(output.w * output.c)) {
+        for (row, out) in (first..).zip(out.chunks_exact_mut((output.w * output.c).max(1))) {
             let rows =
                 seen_by(row).map(|row| map.get((row - there.start) * plan.row_len..)?.get(..plan.row_len));
             pool::max_row(run.kernels, &pool.window, output.c, rows, out)?;

@@ -15,6 +15,7 @@ pub(super) struct Part {
 
 /// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
 /// below the bottom padding is padding too.
+#[inline(never)]
 pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Option<()> {
     let ConvRun { conv, input, kernels, .. } = *run;
     let [top, left, ..] = conv.window.pads;
@@ -22,7 +23,7 @@ pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Opt
     let before = (left.saturating_sub(part.column) * c).min(part.row_len);
     let start = (part.column.saturating_sub(left) * c).min(w * c);
     let inside = (w * c - start).min(part.row_len - before);
-    for (index, out) in out.chunks_exact_mut(part.row_len).enumerate() {
+    for (index, out) in out.chunks_exact_mut(part.row_len.max(1)).enumerate() {
         let Some(row) = (part.row + index).checked_sub(top).filter(|row| *row < h) else {
             fill_pad(out, conv.pad, c);
             continue;
@@ -41,7 +42,7 @@ fn fill_pad(out: &mut [i8], pad: Pad, channels: usize) {
     match pad {
         Pad::Uniform(value) => out.fill(value),
         Pad::PerChannel(values) => {
-            for pixel in out.chunks_mut(channels) {
+            for pixel in out.chunks_mut(channels.max(1)) {
                 pixel.iter_mut().zip(values).for_each(|(out, value)| *out = value);
             }
         }

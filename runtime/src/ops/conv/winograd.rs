@@ -215,8 +215,8 @@ pub(super) fn run(
     out: &mut [i8],
     scratch: &mut [i8],
 ) -> Option<()> {
+    let winograd = run.kernels.winograd()?;
     let mut scratch = Scratch::new(plan, scratch)?;
-    let winograd = run.kernels.winograd.as_ref()?;
     let row_len = plan.width * run.layer.output.c;
     let block_rows = plan.block_rows * TILE;
     for (index, out) in out.chunks_mut(block_rows * row_len).enumerate() {

@@ -4,7 +4,7 @@
 //! # Direct convolution with patches in registers
 //!
 //! `vmladava.s8` adds 16 products to a general register. Seven vector registers hold values of some pixels, and the weights of up
-//! to 64 channels pass by in the eighth. The sums of a channel come from the stack with one `ldm` and go back with one
+//! to 16 channels pass by in the eighth. The sums of a channel come from the stack with one `ldm` and go back with one
 //! `stm`. There are two kinds of tiles:
 //!
 //! - [`slices`]: 16 values of depth of up to seven pixels, wherever they are. One load of weights is for 7 `vmladava`.
@@ -22,23 +22,25 @@ use core::arch::naked_asm;
 use core::mem::MaybeUninit;
 use core::ops::Range;
 
+use super::layout;
+
 use self::columns::Columns;
 use self::outputs::Outputs;
 use self::slices::Slices;
 use crate::Isa;
-use crate::kernels::{ConvBlock, Direct, Grid, Kernels, Target, portable};
+use crate::kernels::{ConvBlock, Grid, Kernels, Target, portable};
 
 /// Most pixels of a tile.
-const MR: usize = 7;
+const MR: usize = layout::MVE_MR;
 /// Most channels of a tile.
-const NR: usize = 64;
+const NR: usize = layout::MVE_NR;
 /// Values of depth that are multiplied together.
 const SLICE: usize = 16;
 
 /// The table of [`Isa::CortexmMve`].
 pub(in crate::kernels) static KERNELS: Kernels = Kernels {
     isa: Isa::CortexmMve,
-    direct: Direct { mr: MR, nr: NR, block_bytes: 9000, block_columns: usize::MAX, packing: None, conv },
+    direct: layout::in_place(conv),
     winograd: None,
     dot: |input, weights| {
         // SAFETY: this build is for a CPU with MVE; both have so many values.
@@ -97,14 +99,18 @@ fn channels(count: usize, target: &Target<'_>) -> Range<usize> {
 /// The largest place of one of the grid's first `pixels` pixels.
 fn last_place(grid: &Grid, pixels: usize) -> Option<usize> {
     let last = grid.place(pixels.checked_sub(1)?);
-    let end_of_rows = pixels / grid.width * grid.width;
+    let end_of_rows = pixels.checked_div(grid.width)? * grid.width;
     Some(end_of_rows.checked_sub(1).map_or(last, |pixel| last.max(grid.place(pixel))))
 }
 
 /// Pixels from `first` on that are equally far apart: the rest of a row.
 #[inline]
 fn row_rest(grid: &Grid, first: usize) -> usize {
-    if grid.width == usize::MAX { usize::MAX } else { grid.width - first % grid.width }
+    if grid.width == usize::MAX {
+        usize::MAX
+    } else {
+        grid.width - first.checked_rem(grid.width).unwrap_or(0)
+    }
 }
 
 /// The sums of a tile: `[channel][pixel]`, without gaps.

@@ -49,8 +49,8 @@ impl<'a> Outputs<'a> {
         };
         let mut joined = channels.end..channels.end;
         if let Some(skip) = &target.skip {
-            joined.start = skip.channel.clamp(channels.start, channels.end);
-            joined.end = (skip.channel + skip.channel_count).clamp(joined.start, channels.end);
+            joined.start = skip.channel.max(channels.start).min(channels.end);
+            joined.end = (skip.channel + skip.channel_count).max(joined.start).min(channels.end);
             groups.skip_zero_point = skip.zero_point.into();
             groups.skip_shift = skip.shift.into();
             if let (Some(values), false) = (skip.values, joined.is_empty()) {

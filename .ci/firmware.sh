@@ -1,0 +1,112 @@
+# shellcheck shell=bash
+# Sourced by test.sh and by firmware-examples/record.sh: the firmware example on every core, in QEMU.
+
+readonly firmware_cores="m3 m4 m7 m33 m55"
+readonly firmware_record=firmware-examples/record.json
+
+# Measures that may not grow by more than 3 %, in the order of the record.
+readonly firmware_measures="instructions check text rodata bss stack arena"
+
+# Bytes of the picture that is linked into the example.
+readonly firmware_picture=3072
+
+# firmware_image CORE
+firmware_image() {
+    echo "$target"/cortex-m-rust/"$1"/*/release/cortex-m-rust
+}
+
+# firmware_number LOG NAME: the number behind a name in the example's output.
+firmware_number() {
+    sed -n "s/^$2 \([0-9]*\)\$/\1/p" "$1"
+}
+
+# firmware_section IMAGE NAME: bytes of a section.
+firmware_section() {
+    size -A "$1" | awk -v name="$2" '$1 == name { print $2 }'
+}
+
+# firmware_line CORE LOG: what was measured, as a line of the record. The model and the picture are no part of rodata.
+firmware_line() {
+    local image rodata
+    image=$(firmware_image "$1")
+    rodata=$(($(firmware_section "$image" .rodata) - $(firmware_number "$2" "bytes, model") - firmware_picture))
+    printf '"%s": {"instructions": %d, "check": %d, "text": %d, "rodata": %d, "bss": %d, "stack": %d, "arena": %d}' "$1" \
+        "$(firmware_number "$2" "instructions, inference")" "$(firmware_number "$2" "instructions, check of the model")" \
+        "$(firmware_section "$image" .text)" "$rodata" "$(firmware_section "$image" .bss)" \
+        "$(firmware_number "$2" "bytes, stack")" "$(firmware_number "$2" "bytes, arena")"
+}
+
+# firmware_measure LINE NAME: a number of a line of the record.
+firmware_measure() {
+    sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p" <<<"$1"
+}
+
+# Nothing of a panic, of formatting, of unwinding or of an allocator is linked, nor a byte of floating point.
+firmware_symbols() {
+    local symbols
+    symbols=$(nm --demangle "$(firmware_image "$1")")
+    grep -q resi8 <<<"$symbols" || { echo "nm finds no symbol of resi8: this check proves nothing"; return 1; }
+    if grep -E 'core::panicking|core::fmt|_Unwind|eh_personality|alloc::|__rust_(de|re)?alloc|\b(malloc|free)$' <<<"$symbols"; then
+        echo "these symbols must not be linked"
+        return 1
+    fi
+    echo "$(wc -l <<<"$symbols") symbols, none of a panic, of formatting, of unwinding or of an allocator"
+}
+
+# firmware_compare CORE LINE: no measure is more than 3 % above the record.
+firmware_compare() {
+    local recorded name was is failed=0
+    recorded=$(grep "^ *\"$1\":" "$firmware_record") || { echo "$firmware_record has no line for $1"; return 1; }
+    for name in $firmware_measures; do
+        was=$(firmware_measure "$recorded" "$name")
+        is=$(firmware_measure "$2" "$name")
+        if ((is * 100 > was * 103)); then
+            echo "$1: $name grew from $was to $is"
+            failed=1
+        fi
+    done
+    return "$failed"
+}
+
+# firmware_run CORE: builds and runs the example; leaves its output in a file.
+firmware_run() {
+    CARGO_TARGET_DIR=$target timeout --kill-after=5 240 firmware-examples/cortex-m-rust/run.sh "$1" >"$target/firmware-$1.txt" </dev/null
+    cat "$target/firmware-$1.txt"
+    grep -q '^self-test: every layer is right$' "$target/firmware-$1.txt"
+}
+
+# Runs on a core, looks for symbols, compares with the record and with the class that the first core found.
+firmware_check() {
+    local core=$1 line
+    firmware_run "$core"
+    diff <(grep '^class' "$target/firmware-m3.txt") <(grep '^class' "$target/firmware-$core.txt")
+    firmware_symbols "$core"
+    line=$(firmware_line "$core" "$target/firmware-$core.txt")
+    echo "$line"
+    firmware_compare "$core" "$line"
+}
+
+# A trained network and labelled pictures give the same classes as on this machine.
+firmware_pictures() {
+    local core model=$target/arm-models/resnet8-mlperf.r8 pictures=$RESI8_DATA/mlperf-tiny-ic/ic01_200.bin
+    CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8 --features std --example classes -- "$model" "$pictures" \
+        >"$target/firmware-classes.txt"
+    [ "$(wc -l <"$target/firmware-classes.txt")" -eq 200 ]
+    for core in m3 m7 m55; do
+        CARGO_TARGET_DIR=$target timeout --kill-after=5 120 firmware-examples/cortex-m-rust/run.sh "$core" "$model" "$pictures" </dev/null |
+            diff "$target/firmware-classes.txt" -
+        echo "$core: the classes of 200 pictures are those of this machine"
+    done
+}
+
+firmware_sections() {
+    local core
+    if ! can_emulate_arm; then
+        row "firmware, emulated" "NOT ON THIS SYSTEM: SKIPPED"
+        return
+    fi
+    for core in $firmware_cores; do
+        section "firmware $core" firmware_check "$core"
+    done
+    if [ -n "${RESI8_REQUIRE_DATA:-}" ]; then section "firmware, 200 pictures" firmware_pictures; fi
+}

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Measures the example on every core and rewrites record.json and record.md.
+#
+#     ./record.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+readonly target=${CARGO_TARGET_DIR:-$PWD/target}
+# shellcheck source=../.ci/firmware.sh
+. .ci/firmware.sh
+
+lines=()
+for core in $firmware_cores; do
+    firmware_run "$core"
+    lines+=("$(firmware_line "$core" "$target/firmware-$core.txt")")
+done
+{
+    echo '{'
+    for index in "${!lines[@]}"; do
+        comma=,
+        if ((index + 1 == ${#lines[@]})); then comma=; fi
+        echo "    ${lines[index]}$comma"
+    done
+    echo '}'
+} >"$firmware_record"
+{
+    echo '# What the firmware example takes'
+    echo
+    echo 'Written by `firmware-examples/record.sh` from runs in QEMU with the network of the tests; `.ci/firmware.sh` fails when one of'
+    echo 'them grows by more than 3 %. Each line: `firmware-examples/cortex-m-rust/run.sh CORE`, then `size -A` of the image; `rodata` is'
+    echo 'without model and picture. Instructions are those of one inference and of the check of the model, the rest bytes.'
+    echo
+    echo "| core | ${firmware_measures// / | } |"
+    echo "|---|---:|---:|---:|---:|---:|---:|---:|"
+    for index in "${!lines[@]}"; do
+        line=${lines[index]}
+        printf '| %s ' "$(cut -d '"' -f 2 <<<"$line")"
+        for name in $firmware_measures; do printf '| %s ' "$(firmware_measure "$line" "$name")"; done
+        echo '|'
+    done
+} >firmware-examples/record.md
+cat firmware-examples/record.md
