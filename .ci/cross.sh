@@ -38,13 +38,21 @@ prebuilt() {
 readonly distribution_rust=(rustc-web cargo-web rust-web-src rust-web-clippy)
 
 # source_cargo TARGET COMMAND ARGUMENT...: cargo for a target with the distribution's Rust and a standard library built from
-# source, without the code that prints backtraces. `cross_libdir` is where prebuilt libraries would be.
+# source, without the code that prints backtraces; for microcontrollers that is `core` unless BUILD_STD says otherwise.
+# `cross_libdir` is where prebuilt libraries would be.
 source_cargo() {
-    local triple=$1 command=$2 std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind)
+    local triple=$1 command=$2 std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind) linker=()
     shift 2
-    case $triple in thumb*) std=(-Zbuild-std=core) ;; esac
+    case $triple in
+        thumb*)
+            std=(-Zbuild-std="${BUILD_STD:-core}")
+            # The linker that rustup's toolchains bring along is not among the distribution's.
+            apt_install binutils-arm-none-eabi
+            linker=("CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$triple")_LINKER=arm-none-eabi-ld")
+            ;;
+    esac
     cross_libdir=$(/usr/bin/rustc --print target-libdir --target "$triple")
-    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$command" "${std[@]}" --target "$triple" "$@"
+    env "${linker[@]}" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo "$command" "${std[@]}" --target "$triple" "$@"
 }
 
 # cross_cargo TARGET COMMAND ARGUMENT...: cargo for a target, with rustup's standard library where its servers are in reach.

@@ -2,6 +2,10 @@
 # Sourced by test.sh and by firmware-examples/record.sh: the firmware example on every core, in QEMU.
 
 readonly firmware_cores="m3 m4 m7 m33 m55"
+# A core for every instruction set.
+readonly firmware_isas="m3 cortexm-v7
+m4 cortexm-dsp
+m55 cortexm-mve"
 readonly firmware_record=firmware-examples/record.json
 
 # Measures that may not grow by more than 3 %, in the order of the record.
@@ -99,8 +103,17 @@ firmware_pictures() {
     done
 }
 
+# Every kernel of a core's tables, on the core, against the formulas.
+firmware_kernels() {
+    local core=$1 isa=$2 log=$target/firmware-kernels-$1.txt
+    CARGO_TARGET_DIR=$target BUILD_STD=core,alloc timeout --kill-after=5 300 \
+        firmware-examples/cortex-m-rust/run.sh "$core" kernels </dev/null | tee "$log"
+    grep -q '^kernel_check: ran portable$' "$log"
+    grep -q "^kernel_check: ran $isa\$" "$log"
+}
+
 firmware_sections() {
-    local core
+    local core isa
     if ! can_emulate_arm; then
         row "firmware, emulated" "NOT ON THIS SYSTEM: SKIPPED"
         return
@@ -108,5 +121,8 @@ firmware_sections() {
     for core in $firmware_cores; do
         section "firmware $core" firmware_check "$core"
     done
+    while read -r core isa; do
+        section "firmware kernels: $isa" firmware_kernels "$core" "$isa"
+    done <<<"$firmware_isas"
     if [ -n "${RESI8_REQUIRE_DATA:-}" ]; then section "firmware, 200 pictures" firmware_pictures; fi
 }
