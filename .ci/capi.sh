@@ -35,7 +35,7 @@ capi_misuse_instrumented() {
     triple=$(rustc --print host-tuple)
     RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo build --locked -p resi8-capi --target "$triple" --target-dir "$out"
     capi_misuse "$out/$triple/debug/libresi8.a"
-    nm "$target/capi/misuse" | grep -q __asan_report_load1
+    nm "$target/capi/misuse" | grep __asan_report_load1 >/dev/null
 }
 
 # Two small projects find the installed library, one by CMake and one by pkg-config, after it was moved.
@@ -136,7 +136,7 @@ can_emulate_cortex_m() {
 }
 
 capi_sections() {
-    local core code_bytes
+    local core code_bytes stack_bytes
     section "C library: build and install" capi_build
     section "C library: header in C11 and C++17" capi_header
     section "C library: misuse on the host" capi_misuse "$target/capi/prefix/lib/libresi8.a"
