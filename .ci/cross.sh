@@ -41,14 +41,20 @@ readonly distribution_rust=(rustc-web cargo-web rust-web-src rust-web-clippy)
 # source, without the code that prints backtraces; for microcontrollers that is `core` unless BUILD_STD says otherwise.
 # `cross_libdir` is where prebuilt libraries would be.
 source_cargo() {
-    local triple=$1 command=$2 std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind) linker=()
+    local triple=$1 command=$2 std=(-Zbuild-std=std,panic_abort -Zbuild-std-features=panic-unwind) linker=() variable
+    variable=CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$triple")
     shift 2
     case $triple in
         thumb*)
             std=(-Zbuild-std="${BUILD_STD:-core}")
             # The linker that rustup's toolchains bring along is not among the distribution's.
             apt_install binutils-arm-none-eabi
-            linker=("CARGO_TARGET_$(tr 'a-z.-' 'A-Z__' <<<"$triple")_LINKER=arm-none-eabi-ld")
+            linker=("${variable}_LINKER=arm-none-eabi-ld")
+            ;;
+        riscv32*)
+            std=(-Zbuild-std="${BUILD_STD:-core}")
+            apt_install binutils-riscv64-unknown-elf
+            linker=("${variable}_LINKER=riscv64-unknown-elf-ld" "${variable}_RUSTFLAGS=-Clink-arg=-melf32lriscv")
             ;;
     esac
     cross_libdir=$(/usr/bin/rustc --print target-libdir --target "$triple")
