@@ -6,6 +6,7 @@
     reason = "semihosting, marker instructions and the painted stack have no safe interface"
 )]
 
+#[cfg(not(feature = "v6"))]
 use core::arch::asm;
 
 use cortex_m::peripheral::SYST;
@@ -91,7 +92,9 @@ impl File {
 
 pub fn exit(success: bool) -> ! {
     debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }
 
 /// Where the counter stood. QEMU with `-icount` executes an instruction every 2^N nanoseconds, and SysTick counts the
@@ -126,14 +129,21 @@ impl Instructions {
     }
 }
 
-/// Runs something between two marker instructions, which a plugin of QEMU can count between, and gives its ticks.
+/// Runs something between two marker instructions, which a plugin of QEMU can count between, and gives its ticks. Cores of `v6`
+/// have no such instruction.
 pub fn counted<E>(run: impl FnOnce() -> Result<(), E>) -> Result<u32, E> {
     let start = Instructions::now();
     // SAFETY: a hint without a meaning does nothing.
-    unsafe { asm!(".inst.w 0xf3af8040") };
+    #[cfg(not(feature = "v6"))]
+    unsafe {
+        asm!(".inst.w 0xf3af8040");
+    };
     let result = run();
     // SAFETY: as above.
-    unsafe { asm!(".inst.w 0xf3af8042") };
+    #[cfg(not(feature = "v6"))]
+    unsafe {
+        asm!(".inst.w 0xf3af8042");
+    };
     let elapsed = start.elapsed();
     result.map(|()| elapsed)
 }
