@@ -106,6 +106,8 @@ format() {
     cargo fmt --all --check
     cargo fmt --manifest-path runtime/fuzz/Cargo.toml --check
     cargo fmt --manifest-path benches/rivals/rust/Cargo.toml --check
+    cargo fmt --manifest-path firmware-examples/cortex-m-rust/Cargo.toml --check
+    cargo fmt --manifest-path firmware-examples/riscv-rust/Cargo.toml --check
 }
 
 lint() {

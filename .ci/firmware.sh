@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# Sourced by test.sh and by firmware-examples/record.sh: the firmware example on every core, in QEMU.
+# Sourced by test.sh and by firmware-examples/record.sh: the firmware examples on every core, in QEMU.
 
-readonly firmware_cores="m3 m4 m7 m33 m55"
+readonly firmware_cores="m3 m4 m7 m33 m55 m0 rv32"
 # A core for every instruction set.
 readonly firmware_isas="m3 cortexm-v7
 m4 cortexm-dsp
@@ -14,9 +14,19 @@ readonly firmware_measures="instructions check text rodata bss stack arena"
 # Bytes of the picture that is linked into the example.
 readonly firmware_picture=3072
 
+# firmware_example CORE ARGUMENT...: builds and runs the example.
+firmware_example() {
+    local example=(firmware-examples/cortex-m-rust/run.sh "$1")
+    if [ "$1" = rv32 ]; then example=(firmware-examples/riscv-rust/run.sh); fi
+    CARGO_TARGET_DIR=$target timeout --kill-after=5 300 "${example[@]}" "${@:2}" </dev/null
+}
+
 # firmware_image CORE
 firmware_image() {
-    echo "$target"/cortex-m-rust/"$1"/*/release/cortex-m-rust
+    case $1 in
+        rv32) echo "$target"/riscv-rust/*/release/riscv-rust ;;
+        *) echo "$target"/cortex-m-rust/"$1"/*/release/cortex-m-rust ;;
+    esac
 }
 
 # firmware_number LOG NAME: the number behind a name in the example's output.
@@ -74,7 +84,7 @@ firmware_compare() {
 
 # firmware_run CORE: builds and runs the example; leaves its output in a file.
 firmware_run() {
-    CARGO_TARGET_DIR=$target timeout --kill-after=5 240 firmware-examples/cortex-m-rust/run.sh "$1" >"$target/firmware-$1.txt" </dev/null
+    firmware_example "$1" >"$target/firmware-$1.txt"
     cat "$target/firmware-$1.txt"
     grep -q '^self-test: every layer is right$' "$target/firmware-$1.txt"
 }
@@ -96,9 +106,8 @@ firmware_pictures() {
     CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8 --features std --example classes -- "$model" "$pictures" \
         >"$target/firmware-classes.txt"
     [ "$(wc -l <"$target/firmware-classes.txt")" -eq 200 ]
-    for core in m3 m7 m55; do
-        CARGO_TARGET_DIR=$target timeout --kill-after=5 120 firmware-examples/cortex-m-rust/run.sh "$core" "$model" "$pictures" </dev/null |
-            diff "$target/firmware-classes.txt" -
+    for core in m3 m7 m55 rv32; do
+        firmware_example "$core" "$model" "$pictures" | diff "$target/firmware-classes.txt" -
         echo "$core: the classes of 200 pictures are those of this machine"
     done
 }
@@ -106,8 +115,7 @@ firmware_pictures() {
 # Every kernel of a core's tables, on the core, against the formulas.
 firmware_kernels() {
     local core=$1 isa=$2 log=$target/firmware-kernels-$1.txt
-    CARGO_TARGET_DIR=$target BUILD_STD=core,alloc timeout --kill-after=5 300 \
-        firmware-examples/cortex-m-rust/run.sh "$core" kernels </dev/null | tee "$log"
+    BUILD_STD=core,alloc firmware_example "$core" kernels | tee "$log"
     grep -q '^kernel_check: ran portable$' "$log"
     grep -q "^kernel_check: ran $isa\$" "$log"
 }

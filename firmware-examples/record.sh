@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures the example on every core and rewrites record.json and record.md.
+# Measures the examples on every core and rewrites record.json and record.md.
 #
 #     ./record.sh
 set -euo pipefail
@@ -23,11 +23,12 @@ done
     echo '}'
 } >"$firmware_record"
 {
-    echo '# What the firmware example takes'
+    echo '# What the firmware examples take'
     echo
     echo 'Written by `firmware-examples/record.sh` from runs in QEMU with the network of the tests; `.ci/firmware.sh` fails when one of'
-    echo 'them grows by more than 3 %. Each line: `firmware-examples/cortex-m-rust/run.sh CORE`, then `size -A` of the image; `rodata` is'
-    echo 'without model and picture. Instructions are those of one inference and of the check of the model, the rest bytes.'
+    echo 'them grows by more than 3 %. Each line: `firmware-examples/cortex-m-rust/run.sh CORE`, or `riscv-rust/run.sh` for `rv32`, then'
+    echo '`size -A` of the image; `rodata` is without model and picture. Instructions are those of one inference and of the check of the'
+    echo 'model, the rest bytes.'
     echo
     echo "| core | ${firmware_measures// / | } |"
     echo "|---|---:|---:|---:|---:|---:|---:|---:|"
