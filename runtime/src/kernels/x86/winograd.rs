@@ -7,7 +7,7 @@ use core::ops::Range;
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::winograd::pack::PackedPair;
 use crate::kernels::winograd::{
-    GROUP, INPUT_TILE, Multiply, PARAMETERS_LEN, POINTS, Product, WeightPair, stride,
+    GROUP, INPUT_TILE, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product, WeightPair, stride,
 };
 
 /// Products of int16 that are added in pairs.
@@ -92,35 +92,42 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
     // The last element that is read of the input, so that the loops below need not look again.
     let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
     job.input.get(last_tile.checked_add(job.weight_chunks)?.checked_sub(1)?)?;
-    for point in 0..POINTS {
-        let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
-        let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(..job.tiles)?;
+    // Whole groups of the tiles that a point needs; the tiles beside them are there too. What they are depends only on whether the
+    // point is in the last row, and whether it is in the last column: settled here for all 36.
+    let groups = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| {
         let tiles = job.tiles_at(point);
-        if tiles.is_empty() {
+        tiles.start / GROUP * GROUP..tiles.end.next_multiple_of(GROUP).min(job.tiles)
+    });
+    for point in 0..POINTS {
+        let last_row = usize::from(point >= POINTS - INPUT_TILE);
+        let last_column = usize::from(point % INPUT_TILE == INPUT_TILE - 1);
+        let Range { start: first, end } = groups[2 * last_row + last_column];
+        if first >= end {
             continue;
         }
-        // Whole groups: the tiles beside them are there too.
-        let first = tiles.start / GROUP * GROUP;
-        let products = products.get_mut(first..tiles.end.next_multiple_of(GROUP).min(job.tiles))?;
+        let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
+        let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(first..end)?;
+        // Tiles are counted from 0 in the loops: with an offset, the compiler computes each tile's address anew.
+        let input = job.input.get(first * job.tile_chunks..)?;
         let (wide, rest) = products.as_chunks_mut::<WIDE>();
-        let first_of_rest = first + wide.len() * WIDE;
+        let wide_tiles = wide.len() * WIDE;
         for (group, products) in wide.iter_mut().enumerate() {
-            multiply_group(s, job, point, first + group * WIDE, weights, products);
+            multiply_group(s, job, input, [point, group * WIDE], weights, products);
         }
         for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-            multiply_group(s, job, point, first_of_rest + group * GROUP, weights, products);
+            multiply_group(s, job, input, [point, wide_tiles + group * GROUP], weights, products);
         }
     }
     Some(())
 }
 
-/// The products of `TILES` tiles from tile `first` on, all of which are in the input.
+/// The products of `TILES` tiles from tile `first` of the input on, which has all of them.
 #[inline(always)]
 fn multiply_group<S: Dot, const TILES: usize>(
     s: S,
     job: &Multiply<'_>,
-    point: usize,
-    first: usize,
+    input: &[InputChunk],
+    [point, first]: [usize; 2],
     weights: &[WeightPair],
     products: &mut [Product; TILES],
 ) {
@@ -134,9 +141,9 @@ fn multiply_group<S: Dot, const TILES: usize>(
         let mut values = [&[0i16; LANES]; TILES];
         for (tile, values) in values.iter_mut().enumerate() {
             let index = (first + tile) * job.tile_chunks + chunk;
-            // SAFETY: `multiply` has seen the last element of the last tile that is multiplied, and `index` is not
-            // beyond it: `first + tile < job.tiles` and `chunk < job.weight_chunks`; and `point < POINTS`.
-            *values = unsafe { job.input.get_unchecked(index).get_unchecked(point) };
+            // SAFETY: `multiply` has seen the last element of the job's last tile. The input begins with one of its tiles and
+            // `first + tile` is not beyond the last; `chunk < job.weight_chunks`, and `point < POINTS`.
+            *values = unsafe { input.get_unchecked(index).get_unchecked(point) };
         }
         acc = s.dot_chunk(acc, values, weights);
     }

@@ -142,40 +142,29 @@ impl TileOrder {
         first..first + self.rows.count * self.columns.whole
     }
 
-    /// The four parts: their tile rows and tile columns.
-    const fn parts(&self) -> [[Range<usize>; 2]; 4] {
-        let (rows, columns) = (self.rows, self.columns);
-        [
-            [0..rows.whole, columns.whole..columns.count],
-            [0..rows.whole, 0..columns.whole],
-            [rows.whole..rows.count, 0..columns.whole],
-            [rows.whole..rows.count, columns.whole..columns.count],
-        ]
-    }
-
     /// Tile row and tile column of a tile.
     fn place(&self, tile: usize) -> Option<[usize; 2]> {
-        let mut index = tile;
-        for [rows, columns] in self.parts() {
-            let count = rows.len() * columns.len();
-            if index < count {
-                return Some([rows.start + index / columns.len(), columns.start + index % columns.len()]);
-            }
-            index -= count;
-        }
-        None
+        let (rows, columns, whole) = (self.rows, self.columns, self.whole_columns());
+        let (index, row, column, width) = if tile < whole.start {
+            (tile, 0, columns.whole, columns.short())
+        } else if tile < whole.end {
+            (tile - whole.start, 0, 0, columns.whole)
+        } else {
+            (tile - whole.end, rows.whole, columns.whole, columns.short())
+        };
+        Some([row + index.checked_div(width)?, column + index.checked_rem(width)?])
     }
 
     /// The tile of a tile row and tile column.
-    fn number(&self, [row, column]: [usize; 2]) -> usize {
-        let mut first = 0;
-        for [rows, columns] in self.parts() {
-            if rows.contains(&row) && columns.contains(&column) {
-                return first + (row - rows.start) * columns.len() + column - columns.start;
-            }
-            first += rows.len() * columns.len();
+    const fn number(&self, [row, column]: [usize; 2]) -> usize {
+        let (rows, columns, whole) = (self.rows, self.columns, self.whole_columns());
+        if column < columns.whole {
+            whole.start + row * columns.whole + column
+        } else if row < rows.whole {
+            row * columns.short() + column - columns.whole
+        } else {
+            whole.end + (row - rows.whole) * columns.short() + column - columns.whole
         }
-        first
     }
 }
 
