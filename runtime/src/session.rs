@@ -176,17 +176,15 @@ impl<'m, 'b> Session<'m, 'b> {
     /// The call after that starts at the first layer again. Between two calls the caller may do anything else, such as
     /// yield to other tasks, but not change the arena.
     ///
-    /// ```no_run
-    /// # fn main() -> Result<(), resi8::RunError> {
-    /// # let mut session: resi8::Session<'_, '_> = unimplemented!();
-    /// # let pixels = [0];
-    /// session.set_pixels(&pixels)?;
-    /// while !session.run_layers(1, &mut ())? {
-    ///     std::thread::yield_now(); // of an operating system or an RTOS
+    /// ```
+    /// # use resi8::{RunError, Session};
+    /// fn classify(session: &mut Session<'_, '_>, pixels: &[u8]) -> Result<(), RunError> {
+    ///     session.set_pixels(pixels)?;
+    ///     while !session.run_layers(1, &mut ())? {
+    ///         std::thread::yield_now(); // of an operating system or an RTOS
+    ///     }
+    ///     Ok(()) // the result is in `session.logits()`
     /// }
-    /// let logits = session.logits();
-    /// # Ok(())
-    /// # }
     /// ```
     ///
     /// # Errors

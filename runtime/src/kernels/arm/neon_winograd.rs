@@ -8,10 +8,8 @@ use core::ops::Range;
 
 use super::neon::Neon;
 use crate::kernels::simd::{LANES, Simd};
-use crate::kernels::winograd::pack::PackedPair;
-use crate::kernels::winograd::{
-    INPUT_TILE, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product, WeightPair, stride,
-};
+use crate::kernels::winograd::pack;
+use crate::kernels::winograd::{INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, stride};
 
 /// Calls intrinsics where a [`Neon`] is at hand.
 macro_rules! neon {
@@ -33,8 +31,7 @@ pub(super) fn transform_weights(
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
-    let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
+    let packed = pack::pairs(panel, chunks)?;
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {

@@ -28,16 +28,7 @@ const MR: usize = Dsp::MR;
 
 /// The table of [`Isa::CortexmDsp`].
 pub(in crate::kernels) static KERNELS: Kernels =
-    layout::table(Isa::CortexmDsp, layout::tiled::<Dsp>(pack_patches, tiles::conv::<Dsp>));
-
-/// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
-fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
-    let firsts = (0..patches.pixels).step_by(MR);
-    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<Dsp>(shape)?.max(1))) {
-        pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
-    }
-    Some(())
-}
+    layout::table(Isa::CortexmDsp, layout::tiled::<Dsp>(tiles::pack_patches::<Dsp>, tiles::conv::<Dsp>));
 
 impl Tiles for Dsp {
     fn lanes(pixels: usize) -> usize {
@@ -48,8 +39,28 @@ impl Tiles for Dsp {
         }
     }
 
+    fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i16]) -> Option<()> {
+        let pixels = (patches.pixels - first).min(MR);
+        let lanes = Dsp::lanes(pixels);
+        let mut places = patches.grid.places_from(first);
+        for pixel in 0..pixels {
+            let patch = patches.source.get(places.next()?..)?;
+            if shape.run_len.is_multiple_of(4) {
+                let out = panel.get_mut(pixel * 4..)?;
+                match lanes {
+                    2 => widen::<2>(shape, patch, patches.run_stride, out)?,
+                    4 => widen::<4>(shape, patch, patches.run_stride, out)?,
+                    _ => widen::<MR>(shape, patch, patches.run_stride, out)?,
+                }
+            } else {
+                widen_across_runs(shape, patch, patches.run_stride, panel, pixel, lanes)?;
+            }
+        }
+        Some(())
+    }
+
     unsafe fn run(lanes: usize, job: &Job) {
-        // SAFETY: the caller's.
+        // SAFETY: each asks for what the caller of `run` vouches for, with its number of lanes.
         unsafe {
             match lanes {
                 2 => multiply_2(job),
@@ -58,27 +69,6 @@ impl Tiles for Dsp {
             }
         }
     }
-}
-
-/// Packs the patches of the tile that begins at pixel `first`. What pixels that it does not have would hold is left as it is.
-fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i16]) -> Option<()> {
-    let pixels = (patches.pixels - first).min(MR);
-    let lanes = Dsp::lanes(pixels);
-    let mut places = patches.grid.places_from(first);
-    for pixel in 0..pixels {
-        let patch = patches.source.get(places.next()?..)?;
-        if shape.run_len.is_multiple_of(4) {
-            let out = panel.get_mut(pixel * 4..)?;
-            match lanes {
-                2 => widen::<2>(shape, patch, patches.run_stride, out)?,
-                4 => widen::<4>(shape, patch, patches.run_stride, out)?,
-                _ => widen::<MR>(shape, patch, patches.run_stride, out)?,
-            }
-        } else {
-            widen_across_runs(shape, patch, patches.run_stride, panel, pixel, lanes)?;
-        }
-    }
-    Some(())
 }
 
 /// Widens a patch whose fours are partly in one run and partly in the next, and what is left at its end.

@@ -8,8 +8,8 @@ use crate::kernels::{ConvBlock, Direct, Kernels, Packing, Patches, Shape, portab
 pub(super) trait Layout {
     /// Most pixels of a tile.
     const MR: usize;
-    /// Bytes of a packed value.
-    const VALUE_LEN: usize;
+    /// A packed value.
+    type Value: bytemuck::Pod;
 }
 
 /// See [`super::v7`].
@@ -17,7 +17,7 @@ pub(super) struct V7;
 
 impl Layout for V7 {
     const MR: usize = 4;
-    const VALUE_LEN: usize = size_of::<i32>();
+    type Value = i32;
 }
 
 /// See [`super::dsp`].
@@ -25,7 +25,7 @@ pub(super) struct Dsp;
 
 impl Layout for Dsp {
     const MR: usize = 6;
-    const VALUE_LEN: usize = size_of::<i16>();
+    type Value = i16;
 }
 
 /// Output channels of a call of a table that packs patches: all that a layer has, as a rule.
@@ -44,7 +44,7 @@ type PackPatches = fn(&Shape, &[i8], &Patches<'_>, &mut [i8]) -> Option<()>;
 
 /// Bytes of the panel of a tile.
 pub(super) fn panel_len<T: Layout>(shape: &Shape) -> Option<usize> {
-    (shape.depth().checked_mul(T::MR * T::VALUE_LEN)?).checked_next_multiple_of(64)
+    (shape.depth().checked_mul(T::MR * size_of::<T::Value>())?).checked_next_multiple_of(64)
 }
 
 /// Weights are read where they are, patches are packed.

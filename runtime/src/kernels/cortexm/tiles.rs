@@ -9,12 +9,16 @@ use core::ops::Range;
 
 use super::layout::{Layout, NR, panel_len};
 use crate::format::records::ChannelRecord;
-use crate::kernels::{ConvBlock, Grid, SkipValues, Target};
+use crate::kernels::{ConvBlock, Grid, Patches, Shape, SkipValues, Target};
 
 /// The tiles of an instruction set.
 pub(super) trait Tiles: Layout {
     /// Pixels that the assembly computes for a tile of `pixels` pixels.
     fn lanes(pixels: usize) -> usize;
+
+    /// Packs the patches of the tile that begins at pixel `first`. What pixels that it does not have would hold is left as it is.
+    fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [Self::Value])
+    -> Option<()>;
 
     /// Computes some channels of a tile.
     ///
@@ -23,6 +27,20 @@ pub(super) trait Tiles: Layout {
     /// `job.weights` has `job.depth` weights for each of the records; and these channels of all pixels of the tile can be written at
     /// `job.out` and, if a shortcut joins, read at `job.skip`.
     unsafe fn run(lanes: usize, job: &Job);
+}
+
+/// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
+pub(super) fn pack_patches<T: Tiles>(
+    shape: &Shape,
+    _: &[i8],
+    patches: &Patches<'_>,
+    panels: &mut [i8],
+) -> Option<()> {
+    let firsts = (0..patches.pixels).step_by(T::MR);
+    for (first, panel) in firsts.zip(panels.chunks_exact_mut(panel_len::<T>(shape)?.max(1))) {
+        T::pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
+    }
+    Some(())
 }
 
 /// See [`Direct::conv`](crate::kernels::Direct::conv).
@@ -72,27 +90,29 @@ impl Tile<'_> {
         let (depth, lanes) = (shape.depth(), T::lanes(self.pixels));
         let weights = weights.get(channels.start * depth..channels.end * depth)?;
         let records = target.channels.get(channels.clone())?;
-        if self.panel.len() < depth * lanes * T::VALUE_LEN || self.panel.as_ptr().align_offset(4) != 0 {
+        if self.panel.len() < depth * lanes * size_of::<T::Value>()
+            || self.panel.as_ptr().align_offset(4) != 0
+        {
             return None;
         }
+        let out_step = target.grid.column;
+        let place = self.place(out, &target.grid, channels.start, channels.len())?;
+        let last = out.as_mut_ptr().wrapping_add(place);
         let joining = match skip {
             None => Joining { values: core::ptr::null(), step: 0, zero_point: 0, shift: 0 },
             Some(skip) => {
-                let (values, grid, channel) = match skip.values {
-                    Some(values) => (values, &skip.grid, channels.start - skip.channel),
-                    None => (&*out, &target.grid, channels.start),
+                let (values, step) = match skip.values {
+                    Some(values) => {
+                        let own = channels.start - skip.channel;
+                        let place = self.place(values, &skip.grid, own, channels.len())?;
+                        (values.as_ptr().wrapping_add(place), skip.grid.column)
+                    }
+                    None => (last.cast_const(), out_step),
                 };
-                let values = self.last_pixel(values, grid, channel, channels.len())?;
-                Joining {
-                    values,
-                    step: grid.column,
-                    zero_point: skip.zero_point.into(),
-                    shift: skip.shift.into(),
-                }
+                Joining { values, step, zero_point: skip.zero_point.into(), shift: skip.shift }
             }
         };
         let start = weights.as_ptr();
-        let last = self.last_pixel(out, &target.grid, channels.start, channels.len())?;
         let job = Job {
             panel: self.panel.as_ptr(),
             sixteens: start.wrapping_add(depth / 16 * 16),
@@ -100,32 +120,29 @@ impl Tile<'_> {
             end: start.wrapping_add(depth),
             depth,
             records: records.as_ptr_range(),
-            // Derived from the exclusive borrow; the shortcut's pointer, if it is in the same memory, reads what is not written yet.
-            out: out
-                .as_mut_ptr()
-                .wrapping_offset(last.addr().wrapping_sub(out.as_ptr().addr()).cast_signed()),
-            step: target.grid.column,
+            out: last,
+            step: out_step,
             skip: joining.values,
             skip_step: joining.step,
             unused_pixels: lanes - self.pixels,
             skip_entry: 0,
             zero_point: target.epilogue.zero_point.into(),
-            skip_shift: joining.shift,
+            skip_shift: joining.shift.into(),
             skip_offset: -joining.zero_point,
-            skip_rounding: crate::arith::skip_rounding(joining.shift.to_le_bytes()[0]),
+            skip_rounding: crate::arith::skip_rounding(joining.shift),
             weights: start,
         };
         // SAFETY: a table exists only in a build for CPUs that have its instructions. The panel's address and length have just been looked
-        // at, `weights` is as long as the records ask for, and `last_pixel` has seen that in `out` and in the shortcut's values these
-        // channels of all pixels exist.
+        // at, `weights` is as long as the records ask for, and `place` has seen that in `out` and in the shortcut's values these channels
+        // of all pixels exist; a shortcut in `out` is read by the pointer that `out` is written by.
         unsafe { T::run(lanes, &job) };
         self.clamp(channels, out)
     }
 
     /// Where a channel of the tile's last pixel is; `None` when it, any other pixel or one of the `count` channels is not in `values`.
-    fn last_pixel(&self, values: &[i8], grid: &Grid, channel: usize, count: usize) -> Option<*const i8> {
+    fn place(&self, values: &[i8], grid: &Grid, channel: usize, count: usize) -> Option<usize> {
         let last = grid.start + (self.first + self.pixels - 1) * grid.column + channel;
-        values.get(last..)?.get(..count).map(<[i8]>::as_ptr)
+        values.get(last..)?.get(..count).map(|_| last)
     }
 
     /// The assembly clamps to what a byte holds, which is all that most layers ask for.
@@ -150,7 +167,7 @@ struct Joining {
     values: *const i8,
     step: usize,
     zero_point: i32,
-    shift: u32,
+    shift: u8,
 }
 
 /// What the assembly is told: its stack frame, word by word. It goes through pixels from the last one to the first.
@@ -182,9 +199,8 @@ pub(super) struct Job {
     pub(super) weights: *const i8,
 }
 
-/// A function that computes some channels of a tile. While it multiplies, the sums are in r4 and on, the panel is at r0, the weights are
-/// at r1, r2 and r3 hold weights of 16 bits, r12 and lr values of a pixel. No register is left, so all else is in the stack frame,
-/// which begins as a [`Job`].
+/// A function that computes some channels of a tile. While it multiplies, the sums are in r4 and on, the panel is at r0 and the weights
+/// are at r1; the instruction set's products take all other registers. So all else is in the stack frame, which is a [`Job`].
 macro_rules! channels_of_tile {
     ($name:ident, $isa:ident, [$first:literal, $($other:literal),+], [$($last:literal),+]) => {
         #[unsafe(naked)]

@@ -15,42 +15,32 @@ const MR: usize = V7::MR;
 
 /// The table of [`Isa::CortexmV7`].
 pub(in crate::kernels) static KERNELS: Kernels =
-    layout::table(Isa::CortexmV7, layout::tiled::<V7>(pack_patches, tiles::conv::<V7>));
-
-/// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
-fn pack_patches(shape: &Shape, _: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
-    let firsts = (0..patches.pixels).step_by(MR);
-    for (first, panel) in firsts.zip(panels.chunks_exact_mut(layout::panel_len::<V7>(shape)?.max(1))) {
-        pack_tile(shape, patches, first, bytemuck::try_cast_slice_mut(panel).ok()?)?;
-    }
-    Some(())
-}
+    layout::table(Isa::CortexmV7, layout::tiled::<V7>(tiles::pack_patches::<V7>, tiles::conv::<V7>));
 
 impl Tiles for V7 {
     fn lanes(_: usize) -> usize {
         MR
     }
 
-    unsafe fn run(_: usize, job: &Job) {
-        // SAFETY: the caller's.
-        unsafe { multiply_4(job) };
-    }
-}
-
-/// Packs the patches of the tile that begins at pixel `first`. What pixels that it does not have would hold is left as it is.
-fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i32]) -> Option<()> {
-    let places = patches.grid.places_from(first);
-    for (pixel, place) in places.take((patches.pixels - first).min(MR)).enumerate() {
-        let patch = patches.source.get(place..)?;
-        for run in 0..shape.runs {
-            let values = patch.get(run * patches.run_stride..)?.get(..shape.run_len)?;
-            let out = panel.get_mut(run * shape.run_len * MR + pixel..)?;
-            for (out, value) in out.iter_mut().step_by(MR).zip(values) {
-                *out = i32::from(*value);
+    fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [i32]) -> Option<()> {
+        let places = patches.grid.places_from(first);
+        for (pixel, place) in places.take((patches.pixels - first).min(MR)).enumerate() {
+            let patch = patches.source.get(place..)?;
+            for run in 0..shape.runs {
+                let values = patch.get(run * patches.run_stride..)?.get(..shape.run_len)?;
+                let out = panel.get_mut(run * shape.run_len * MR + pixel..)?;
+                for (out, value) in out.iter_mut().step_by(MR).zip(values) {
+                    *out = i32::from(*value);
+                }
             }
         }
+        Some(())
     }
-    Some(())
+
+    unsafe fn run(_: usize, job: &Job) {
+        // SAFETY: each asks for what the caller of `run` vouches for, with its number of lanes.
+        unsafe { multiply_4(job) };
+    }
 }
 
 /// The instructions of [`channels_of_tile`]: r0 panel, r1 weights; r2, r3, r8 to r12 and lr are free while products are made.

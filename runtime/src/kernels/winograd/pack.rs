@@ -1,5 +1,7 @@
 //! Weights as the model file has them, in panels of sixteen output channels.
 
+use core::ops::Range;
+
 use super::{CHANNELS, PARAMETERS_LEN, panel_len};
 use crate::kernels::LayerWeights;
 use crate::kernels::parameters::{LANES, Lanes, Parameters};
@@ -9,6 +11,13 @@ pub(in crate::kernels) type PackedPair = [[[i8; LANES]; 2]; 9];
 
 // What the public interface says without knowing the panels.
 const _: () = assert!(PARAMETERS_LEN == size_of::<Parameters>() && CHANNELS == LANES);
+
+/// The pairs of some 16-channel chunks of the input, of a packed panel.
+#[inline(always)]
+pub(in crate::kernels) fn pairs(panel: &[i8], chunks: Range<usize>) -> Option<&[PackedPair]> {
+    let pairs: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
+    pairs.get(chunks.start * LANES / 2..chunks.end * LANES / 2)
+}
 
 /// See [`Winograd::pack_weights`](super::Winograd::pack_weights).
 #[inline(always)]

@@ -5,9 +5,9 @@
 use core::ops::Range;
 
 use crate::kernels::simd::{LANES, Simd};
-use crate::kernels::winograd::pack::PackedPair;
+use crate::kernels::winograd::pack;
 use crate::kernels::winograd::{
-    GROUP, INPUT_TILE, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product, WeightPair, stride,
+    GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, stride,
 };
 
 /// Products of int16 that are added in pairs.
@@ -43,8 +43,7 @@ pub(super) fn transform_weights<S: Simd>(
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
-    let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
+    let packed = pack::pairs(panel, chunks)?;
     let stride = stride(packed.len());
     let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
     for (pair, taps) in packed.iter().enumerate() {

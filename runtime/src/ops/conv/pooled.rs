@@ -59,9 +59,11 @@ pub(super) fn run(
         let kept = seen.start.min(there.end).max(there.start)..there.end;
         let kept_len = kept.len() * plan.row_len;
         let moved = kept.start - there.start;
-        for row in (0..kept.len()).filter(|_| moved > 0) {
-            let (to, from) = map.split_at_mut_checked((row + moved) * plan.row_len)?;
-            (run.kernels.copy_into)(to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?, from);
+        if moved > 0 {
+            for row in 0..kept.len() {
+                let (to, from) = map.split_at_mut_checked((row + moved) * plan.row_len)?;
+                (run.kernels.copy_into)(to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?, from);
+            }
         }
         let missing = seen.start.max(kept.end)..seen.end;
         let new = map.get_mut(kept_len..)?.get_mut(..missing.len() * plan.row_len)?;

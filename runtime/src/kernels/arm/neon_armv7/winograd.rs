@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::{Constants, Neon};
 use crate::kernels::parameters::{LANES, Parameters, Place};
-use crate::kernels::winograd::pack::PackedPair;
+use crate::kernels::winograd::pack::{self, PackedPair};
 use crate::kernels::winograd::{
     Costs, Finish, GROUP, INPUT_TILE, INVERSE_OF_9, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product,
     TILE, WeightPair, stride,
@@ -157,8 +157,7 @@ pub(super) fn transform_weights(
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed: &[PackedPair] = bytemuck::try_cast_slice(panel.get(PARAMETERS_LEN..)?).ok()?;
-    let packed = packed.get(chunks.start * LANES / 2..chunks.end * LANES / 2)?;
+    let packed = pack::pairs(panel, chunks)?;
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
