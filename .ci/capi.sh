@@ -61,8 +61,8 @@ capi_consumers() {
     grep -q "^class [0-9] of 10" <<<"$found"
 }
 
-# Cores, and the most bytes of code, without the network, and of stack that the example may have on each: what it takes now and 3 %. What it
-# should take is 24,576 of code on all but m55, and 1,024 of stack.
+# Cores, and the most bytes of code, without the network, and of stack that the example may have on each: what it takes now and 3 %.
+# What it should take is 24,576 of code on all but m55, and 1,024 of stack.
 readonly cortex_m_cores="
 m3   32000 2000
 m4   32100 2000
@@ -131,10 +131,6 @@ cortex_m_misuse() {
     grep -q '^misuse: failures: 0$' "$log"
 }
 
-can_emulate_cortex_m() {
-    have dpkg
-}
-
 capi_sections() {
     local core code_bytes stack_bytes
     section "C library: build and install" capi_build
@@ -142,7 +138,7 @@ capi_sections() {
     section "C library: misuse on the host" capi_misuse "$target/capi/prefix/lib/libresi8.a"
     section "C library: misuse, all under AddressSanitizer" capi_misuse_instrumented
     section "C library: CMake and pkg-config" capi_consumers
-    if ! can_emulate_cortex_m; then
+    if ! can_emulate_arm; then
         printf '\nSKIPPED: FIRMWARE IN C. The cross compiler and QEMU are Debian packages.\n'
         row "firmware in C, emulated" "NOT ON THIS SYSTEM: SKIPPED"
         return

@@ -55,7 +55,7 @@ firmware_measure() {
     sed -n "s/.*\"$2\": \([0-9]*\).*/\1/p" <<<"$1"
 }
 
-# Nothing of a panic, of formatting, of unwinding or of an allocator is linked, nor a byte of floating point.
+# Nothing of a panic, of formatting, of unwinding or of an allocator is linked.
 firmware_symbols() {
     local symbols
     symbols=$(nm --demangle "$(firmware_image "$1")")
@@ -123,6 +123,7 @@ firmware_kernels() {
 firmware_sections() {
     local core isa
     if ! can_emulate_arm; then
+        printf '\nSKIPPED: FIRMWARE IN RUST. The cross compilers and QEMU are Debian packages.\n'
         row "firmware, emulated" "NOT ON THIS SYSTEM: SKIPPED"
         return
     fi

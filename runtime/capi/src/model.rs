@@ -137,9 +137,9 @@ pub unsafe extern "C" fn resi8_arena_size(
 ) -> Status {
     let arena_size = || {
         let taken = [Span::new(model.cast::<u8>(), model_len, ALIGN)?];
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let size = unsafe { Out::new(size, &taken) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the model can be read and does not change.
         size.set(arena_len(&unsafe { plan(model, model_len) }?)?);
         Ok(())
     };
@@ -171,7 +171,7 @@ pub unsafe extern "C" fn resi8_init(
         arena_span.apart_from(&[model_span])?;
         // SAFETY: not NULL, aligned, and otherwise promised by the caller. What was in it is of no use from here on.
         unsafe { handle::clear(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the model can be read and does not change.
         let plan = unsafe { plan(model, model_len) }?;
         if arena_size < arena_len(&plan)? {
             return Err(Status::ArenaTooSmall);
@@ -197,9 +197,9 @@ pub unsafe extern "C" fn resi8_init(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_describe(handle: *mut Handle, info: *mut Info) -> Status {
     let describe = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let info = unsafe { Out::new(info, &open.taken) }?;
         let plan = open.session.plan();
         let (input, output) = (plan.model().input(), plan.model().output());
@@ -230,9 +230,9 @@ pub unsafe extern "C" fn resi8_layer_info(
     layer: *mut LayerInfo,
 ) -> Status {
     let layer_info = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let out = unsafe { Out::new(layer, &open.taken) }?;
         let model = open.session.plan().model();
         out.set(LayerInfo::new(&model.layer(index).ok_or(Status::Index)?, model.layer_names()));
@@ -248,9 +248,9 @@ pub unsafe extern "C" fn resi8_layer_info(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_label(handle: *mut Handle, index: usize, label: *mut Text) -> Status {
     let label_of = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let label = unsafe { Out::new(label, &open.taken) }?;
         let model = open.session.plan().model();
         if index >= model.output().c {

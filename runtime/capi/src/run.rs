@@ -93,9 +93,9 @@ impl Body {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_input(handle: *mut Handle, input: *mut *mut i8, len: *mut usize) -> Status {
     let input_of = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let mut open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let (input, len) = unsafe { (Out::new(input, &open.taken)?, Out::new(len, &open.taken)?) };
         open.phase = Phase::Input;
         let values = open.session.input_mut();
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn resi8_input(handle: *mut Handle, input: *mut *mut i8, l
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_set_pixels(handle: *mut Handle, pixels: *const u8, count: usize) -> Status {
     let set_pixels = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let mut open = unsafe { Open::new(handle) }?;
         Span::new(pixels, count, 1)?.apart_from(&open.taken)?;
         // SAFETY: not NULL, no longer than memory can be, apart from what is written, and otherwise promised by the caller.
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn resi8_set_pixels(handle: *mut Handle, pixels: *const u8
 /// As for [`Open::new`].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_run(handle: *mut Handle) -> Status {
-    // SAFETY: promised by the caller.
+    // SAFETY: the caller promises that no other thread uses the memory of the handle.
     let run = || unsafe { Open::new(handle) }?.run(usize::MAX).map(|_| ());
     status(run())
 }
@@ -143,9 +143,9 @@ pub unsafe extern "C" fn resi8_run(handle: *mut Handle) -> Status {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_run_layers(handle: *mut Handle, count: usize, finished: *mut bool) -> Status {
     let run_layers = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let mut open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let finished = unsafe { Out::new(finished, &open.taken) }?;
         finished.set(open.run(count)?);
         Ok(())
@@ -165,11 +165,11 @@ pub unsafe extern "C" fn resi8_logits(
     scale: *mut f32,
 ) -> Status {
     let logits_of = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let (out, count) = unsafe { (Out::new(logits, &open.taken)?, Out::new(count, &open.taken)?) };
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let scale = unsafe { Out::new(scale, &open.taken) }?;
         let logits = open.logits()?;
         count.set(logits.len());
@@ -202,10 +202,10 @@ pub unsafe extern "C" fn resi8_top_k(
     found: *mut usize,
 ) -> Status {
     let top_k = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let open = unsafe { Open::new(handle) }?;
         Span::new(best, capacity, align_of::<Class>())?.apart_from(&open.taken)?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let found = unsafe { Out::new(found, &open.taken) }?;
         let ranked = resi8::ranked(open.logits()?).take(capacity);
         let filled = ranked.enumerate().map(|(place, (class, logit))| {
@@ -229,7 +229,7 @@ pub unsafe extern "C" fn resi8_set_observer(
     after: LayerCallback,
     user: *mut c_void,
 ) -> Status {
-    // SAFETY: promised by the caller.
+    // SAFETY: the caller promises that no other thread uses the memory of the handle.
     let open = unsafe { Open::new(handle) };
     status(open.map(|mut open| open.callbacks = Callbacks { before, after, user }))
 }
@@ -241,9 +241,9 @@ pub unsafe extern "C" fn resi8_set_observer(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn resi8_selftest(handle: *mut Handle, failed_layer: *mut usize) -> Status {
     let selftest = || {
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that no other thread uses the memory of the handle.
         let mut open = unsafe { Open::new(handle) }?;
-        // SAFETY: promised by the caller.
+        // SAFETY: the caller promises that the result may be written to.
         let failed_layer = unsafe { Out::new(failed_layer, &open.taken) }?;
         open.phase = Phase::NoInput;
         let result = open.session.self_test();
