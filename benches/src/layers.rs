@@ -48,17 +48,17 @@ impl LayerShape {
 
     fn new(layer: &Layer<'_>, conv: &Conv<'_>) -> Self {
         let skip = conv.skip.map(|skip| SkipShape {
-            stride: skip.stride,
-            first_channel: skip.channel,
-            channels: skip.tensor.c,
+            stride: skip.stride(),
+            first_channel: skip.channel(),
+            channels: skip.tensor.c(),
         });
         Self {
-            input: [layer.input.h, layer.input.w, layer.input.c],
-            pixels: layer.input.index == 0,
-            channels: layer.output.c,
+            input: [layer.input.h(), layer.input.w(), layer.input.c()],
+            pixels: layer.input.index() == 0,
+            channels: layer.output.c(),
             window: spec(conv.window),
             skip,
-            pool: conv.pool.map(|pool| spec(pool.window)),
+            pool: conv.pool.map(spec),
         }
     }
 
@@ -95,8 +95,8 @@ impl LayerShape {
     }
 }
 
-const fn spec(Window { kernel, stride, pads }: Window) -> WindowSpec {
-    WindowSpec { kernel, stride, pads }
+fn spec(window: Window) -> WindowSpec {
+    WindowSpec { kernel: window.kernel(), stride: window.stride(), pads: window.pads() }
 }
 
 /// `3x3/2 56x56x64 to 128 + shortcut`: kernel and stride, input, output channels, what else is part of it.

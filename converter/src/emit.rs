@@ -2,14 +2,13 @@
 
 use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord, WindowRecord};
 use resi8::format::write::Content;
-use resi8::model::Window;
 use resi8::{
     AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, Plan, Preprocess, RunError, Session,
 };
 use thiserror::Error;
 
 use crate::memory::MemoryPlan;
-use crate::quantize::{Quantized, QuantizedChannel, QuantizedLayer, QuantizedOp};
+use crate::quantize::{Quantized, QuantizedChannel, QuantizedLayer, QuantizedOp, Window};
 
 /// Why a network does not fit the model format.
 #[derive(Debug, Error)]

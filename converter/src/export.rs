@@ -137,7 +137,7 @@ impl<'a> Export<'a> {
     /// How a picture becomes the input, as comments.
     fn preprocessing(&self) -> String {
         let (model, input) = (self.model, self.model.input());
-        let words = resi8_picture::words(model.preprocess(), input.h, input.w);
+        let words = resi8_picture::words(&model.preprocess(), input.h(), input.w());
         words.lines().map(|line| format!("// {line}\n")).collect::<String>() + "\n"
     }
 
@@ -158,22 +158,22 @@ impl<'a> Export<'a> {
         vec![
             length(
                 "INPUT_HEIGHT",
-                input.h,
+                input.h(),
                 "Rows of the input: 8-bit pixels, row by row, channels innermost.",
             ),
-            length("INPUT_WIDTH", input.w, "Columns of the input."),
-            length("INPUT_CHANNELS", input.c, &format!("Channels of the input: {}.", channel_words(model))),
+            length("INPUT_WIDTH", input.w(), "Columns of the input."),
+            length("INPUT_CHANNELS", input.c(), &format!("Channels of the input: {}.", channel_words(model))),
             length("INPUT_LEN", input.len(), "Values of the input."),
-            constant("INPUT_SCALE", Value::Real(input.scale), "Real value of one step of the int8 input."),
+            constant("INPUT_SCALE", Value::Real(input.scale()), "Real value of one step of the int8 input."),
             constant(
                 "INPUT_ZERO_POINT",
-                Value::Step(input.zero_point),
+                Value::Step(input.zero_point()),
                 "The int8 value that stands for a real 0; a raw pixel is its int8 value plus 128.",
             ),
-            length("CLASSES", model.output().c, "Classes: so many int32 logits come out."),
+            length("CLASSES", model.output().c(), "Classes: so many int32 logits come out."),
             constant(
                 "LOGITS_SCALE",
-                Value::Real(model.output().scale),
+                Value::Real(model.output().scale()),
                 "Real value of one step of the logits.",
             ),
             length(

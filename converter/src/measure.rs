@@ -160,7 +160,7 @@ pub fn measure(
         let mut session = memory.session(plan)?;
         queue.for_each(|index| {
             let pixels = sample(index)?;
-            let x = to_float(&pixels.values, model.input().c, model.preprocess());
+            let x = to_float(&pixels.values, model.input().c(), &model.preprocess());
             let expected = float.run(&x).with_context(|| format!("float network, sample {index}"))?;
             session.set_pixels(&pixels.values)?;
             measure_one(&mut session, &expected, pixels.label)
@@ -227,8 +227,8 @@ impl Observer for Compare<'_> {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
         let Some(float) = self.expected.get(layer.index) else { return Ok(()) };
         let tensor = &layer.output;
-        let shape = Shape { h: tensor.h, w: tensor.w, c: tensor.c };
-        let (scale, zero_point) = (f64::from(tensor.scale), i32::from(tensor.zero_point));
+        let shape = Shape { h: tensor.h(), w: tensor.w(), c: tensor.c() };
+        let (scale, zero_point) = (f64::from(tensor.scale()), i32::from(tensor.zero_point()));
         self.errors.push(match output {
             Output::Activations(values) => {
                 let steps = Steps { scale, zero_point, low: -128.0, high: 127.0 };

@@ -5,7 +5,6 @@
 
 use resi8::Preprocess;
 use resi8::arith::{ACCUMULATOR_LIMIT, MAX_SKIP_SHIFT, Multiplier};
-use resi8::model::Window;
 use thiserror::Error;
 
 use crate::calibrate::QuantParams;
@@ -56,6 +55,17 @@ pub struct QuantizedChannel {
     pub multiplier: Multiplier,
     /// Factor of the shortcut; 0 without one.
     pub skip_multiplier: i32,
+}
+
+/// Kernel or pooling window, of any size: what fits a file is seen when it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Rows and columns.
+    pub kernel: [usize; 2],
+    /// Vertical and horizontal stride.
+    pub stride: [usize; 2],
+    /// Padding: top, left, bottom, right.
+    pub pads: [usize; 4],
 }
 
 /// What a quantized layer computes.

@@ -119,11 +119,11 @@ fn layer_report(
     let scales = quantized.channels.iter().map(|channel| channel.weight_scale);
     let range = scales.fold([f64::INFINITY, 0.0], |[low, high], s| [low.min(s), high.max(s)]);
     let real = |q: i32| f64::from(tensor.scale) * f64::from(q - i32::from(tensor.zero_point));
-    let is_logits = layer.output.element_size == 4;
+    let is_logits = layer.output.element_size() == 4;
     LayerReport {
         name: quantized.name.clone(),
         kind: layer.kind(),
-        output: [layer.output.h, layer.output.w, layer.output.c],
+        output: layer.output.size(),
         macs: layer.macs(),
         weight_scale: (!quantized.weights.is_empty()).then_some(range),
         activation_range: (!is_logits).then(|| [real(-128), real(127)]),

@@ -50,7 +50,7 @@ fn check_overlaps(name: &str, model: &Model<'_>) -> usize {
     let mut in_place = 0;
     for layer in model.layers() {
         let live: Vec<_> =
-            tensors.iter().filter(|t| t.index <= layer.index + 1 && layer.index <= t.last_use).collect();
+            tensors.iter().filter(|t| t.index() <= layer.index + 1 && layer.index <= t.last_use()).collect();
         for (position, a) in live.iter().enumerate() {
             for b in live.get(position + 1..).unwrap_or_default() {
                 let apart = a.range().end <= b.range().start || b.range().end <= a.range().start;
@@ -58,8 +58,8 @@ fn check_overlaps(name: &str, model: &Model<'_>) -> usize {
                     let resi8::model::Op::Conv(conv) = layer.op else {
                         panic!("{name}: layer {}", layer.index)
                     };
-                    assert_eq!(conv.skip.unwrap().tensor.index, a.index, "{name}: layer {}", layer.index);
-                    assert_eq!((layer.output.index, a.range()), (b.index, b.range()), "{name}");
+                    assert_eq!(conv.skip.unwrap().tensor.index(), a.index(), "{name}: layer {}", layer.index);
+                    assert_eq!((layer.output.index(), a.range()), (b.index(), b.range()), "{name}");
                     in_place += 1;
                 }
             }
@@ -105,7 +105,7 @@ fn the_map_before_a_pool_has_no_room_in_the_arena() {
     let model = Model::parse(&conversion.file).unwrap();
     let stem = model.layer(0).unwrap();
     assert_eq!((stem.kind(), stem.macs()), ("conv+pool", 112 * 112 * 64 * 7 * 7 * 3));
-    assert_eq!([stem.output.h, stem.output.w, stem.output.c], [56, 56, 64]);
+    assert_eq!(stem.output.size(), [56, 56, 64]);
     assert_eq!(conversion.memory.activation_bytes, 2 * 56 * 56 * 64);
 }
 

@@ -1,96 +1,156 @@
 //! A model file that has been checked: from here on nothing about it can fail.
 
+use core::num::NonZero;
+
 use crate::arith::Multiplier;
 use crate::error::LoadError;
-use crate::format::records::{ChannelRecord, LayerRecord, TensorRecord, WindowRecord};
+use crate::format::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use crate::format::sections::Sections;
 use crate::format::{lines, validate};
-use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
+use crate::preprocess::{ChannelOrder, MAX_INPUT_CHANNELS, Preprocess, Resize};
 
 /// A validated, borrowed view of a model file. Weights and parameters are used where they are.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'m> {
     pub(crate) sections: Sections<'m>,
-    preprocess: Preprocess,
-    file_len: usize,
+    order: ChannelOrder,
+    resize: Resize,
 }
 
 /// A feature map, row by row, channels innermost (NHWC, batch 1).
+///
+/// Its fields are as narrow as the file's, because tensors are held on stacks of a few hundred bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tensor {
-    /// Its number: 0 is the input, `i + 1` the output of layer `i`.
-    pub index: usize,
-    /// Where it starts in the arena, in bytes.
-    pub offset: usize,
-    /// Rows.
-    pub h: usize,
-    /// Columns.
-    pub w: usize,
-    /// Channels.
-    pub c: usize,
-    /// Bytes of one value: 1 for activations, 4 for the logits.
-    pub element_size: usize,
-    /// Real value of one step.
-    pub scale: f32,
-    /// The stored value that stands for a real 0.
-    pub zero_point: i8,
-    /// Index of the last layer that reads it; the number of layers for the logits.
-    pub last_use: usize,
+    offset: u32,
+    scale: f32,
+    index: u16,
+    h: u16,
+    w: u16,
+    c: u16,
+    last_use: u16,
+    zero_point: i8,
+    element_size: u8,
 }
 
 impl Tensor {
+    #[expect(clippy::cast_possible_truncation, reason = "a file numbers its tensors with 16 bits")]
     fn new(index: usize, record: &TensorRecord) -> Self {
-        Self {
-            index,
-            offset: record.offset as usize,
-            h: record.h.into(),
-            w: record.w.into(),
-            c: record.c.into(),
-            element_size: if record.element == TensorRecord::I32 { 4 } else { 1 },
-            scale: record.scale,
-            zero_point: record.zero_point,
-            last_use: record.last_use.into(),
-        }
+        let TensorRecord { offset, h, w, c, element, zero_point, scale, last_use } = *record;
+        let element_size = if element == TensorRecord::I32 { 4 } else { 1 };
+        Self { offset, scale, index: index as u16, h, w, c, last_use, zero_point, element_size }
+    }
+
+    /// Its number: 0 is the input, `i + 1` the output of layer `i`.
+    #[must_use]
+    pub const fn index(&self) -> usize {
+        self.index as usize
+    }
+
+    /// Where it starts in the arena, in bytes.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.offset as usize
+    }
+
+    /// Rows.
+    #[must_use]
+    pub const fn h(&self) -> usize {
+        self.h as usize
+    }
+
+    /// Columns.
+    #[must_use]
+    pub const fn w(&self) -> usize {
+        self.w as usize
+    }
+
+    /// Channels.
+    #[must_use]
+    pub const fn c(&self) -> usize {
+        self.c as usize
+    }
+
+    /// Rows, columns, channels.
+    #[must_use]
+    pub const fn size(&self) -> [usize; 3] {
+        [self.h(), self.w(), self.c()]
+    }
+
+    /// Bytes of one value: 1 for activations, 4 for the logits.
+    #[must_use]
+    pub const fn element_size(&self) -> usize {
+        self.element_size as usize
+    }
+
+    /// Real value of one step.
+    #[must_use]
+    pub const fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The stored value that stands for a real 0.
+    #[must_use]
+    pub const fn zero_point(&self) -> i8 {
+        self.zero_point
+    }
+
+    /// Index of the last layer that reads it; the number of layers for the logits.
+    #[must_use]
+    pub const fn last_use(&self) -> usize {
+        self.last_use as usize
     }
 
     /// Number of values.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "a validated tensor is never empty")]
     pub const fn len(&self) -> usize {
-        self.h * self.w * self.c
+        self.h() * self.w() * self.c()
     }
 
     /// The bytes of the arena that it occupies.
     #[must_use]
     pub const fn range(&self) -> core::ops::Range<usize> {
-        self.offset..self.offset + self.len() * self.element_size
+        self.offset()..self.offset() + self.len() * self.element_size()
     }
 }
 
 /// Kernel or pooling window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Rows and columns.
-    pub kernel: [usize; 2],
-    /// Vertical and horizontal stride.
-    pub stride: [usize; 2],
-    /// Padding: top, left, bottom, right.
-    pub pads: [usize; 4],
+    kernel: [u8; 2],
+    stride: [u8; 2],
+    pads: [u8; 4],
 }
 
 impl Window {
-    fn new(record: &WindowRecord) -> Self {
-        Self {
-            kernel: record.kernel.map(usize::from),
-            stride: record.stride.map(usize::from),
-            pads: record.pads.map(usize::from),
-        }
+    const fn new(record: &WindowRecord) -> Self {
+        let WindowRecord { kernel, stride, pads } = *record;
+        Self { kernel, stride, pads }
+    }
+
+    /// Rows and columns.
+    #[must_use]
+    pub fn kernel(&self) -> [usize; 2] {
+        self.kernel.map(usize::from)
+    }
+
+    /// Vertical and horizontal stride.
+    #[must_use]
+    pub fn stride(&self) -> [usize; 2] {
+        self.stride.map(usize::from)
+    }
+
+    /// Padding: top, left, bottom, right.
+    #[must_use]
+    pub fn pads(&self) -> [usize; 4] {
+        self.pads.map(usize::from)
     }
 
     /// Rows and columns that it leaves of a map of `size` rows and columns; 0 for windows that validation refuses.
     fn output_size(&self, size: [usize; 2]) -> [usize; 2] {
-        let ([kernel_h, kernel_w], [stride_h, stride_w]) = (self.kernel, self.stride);
-        let ([h, w], [top, left, bottom, right]) = (size, self.pads);
+        let ([kernel_h, kernel_w], [stride_h, stride_w]) = (self.kernel(), self.stride());
+        let ([h, w], [top, left, bottom, right]) = (size, self.pads());
         let positions = |padded: usize, kernel: usize, stride: usize| {
             padded.checked_sub(kernel).and_then(|rest| rest.checked_div(stride)).map_or(0, |steps| steps + 1)
         };
@@ -143,23 +203,24 @@ impl Channel {
 pub struct Skip {
     /// The tensor that joins.
     pub tensor: Tensor,
-    /// Every how many rows and columns of it are read.
-    pub stride: usize,
-    /// Output channel that its channel 0 joins.
-    pub channel: usize,
     /// Fraction bits of the shortcut multipliers.
     pub shift: u8,
+    channel: u16,
+    stride: NonZero<u8>,
 }
 
-/// A max pooling of what a convolution computes. The map between the two is no tensor: a few of its rows exist at a time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pool {
-    /// Kernel, stride, padding.
-    pub window: Window,
-    /// Rows of the map before pooling.
-    pub rows: usize,
-    /// Columns of the map before pooling.
-    pub columns: usize,
+impl Skip {
+    /// Output channel that its channel 0 joins.
+    #[must_use]
+    pub const fn channel(&self) -> usize {
+        self.channel as usize
+    }
+
+    /// Every how many rows and columns of it are read.
+    #[must_use]
+    pub const fn stride(&self) -> usize {
+        self.stride.get() as usize
+    }
 }
 
 /// A convolution with everything that is fused into it.
@@ -180,7 +241,16 @@ pub struct Conv<'m> {
     /// The shortcut, if one joins; never together with a pooling.
     pub skip: Option<Skip>,
     /// The max pooling that follows, if one does. Scale and zero point of the output are those of the map before it.
-    pub pool: Option<Pool>,
+    pub pool: Option<Window>,
+}
+
+impl Conv<'_> {
+    /// Rows and columns of what is convolved: the layer's output, or the map before its pooling, which is no tensor: a few of its
+    /// rows exist at a time. `input` is the layer's.
+    #[must_use]
+    pub fn map(&self, input: &Tensor) -> [usize; 2] {
+        self.window.output_size([input.h(), input.w()])
+    }
 }
 
 /// What a padded tap reads.
@@ -242,8 +312,8 @@ impl Layer<'_> {
     pub fn macs(&self) -> u64 {
         match &self.op {
             Op::Conv(conv) => {
-                let [kh, kw] = conv.window.kernel;
-                self.convolved(conv).saturating_mul((kh * kw * self.input.c) as u64)
+                let [kh, kw] = conv.window.kernel();
+                self.convolved(conv).saturating_mul((kh * kw * self.input.c()) as u64)
             }
             Op::Dense { weights, .. } => weights.len() as u64,
             Op::MaxPool(_) | Op::AveragePool { .. } => 0,
@@ -252,9 +322,8 @@ impl Layer<'_> {
 
     /// Values that a convolution computes: its output, or the map before its pooling, which no buffer bounds.
     fn convolved(&self, conv: &Conv<'_>) -> u64 {
-        conv.pool.map_or(self.output.len() as u64, |Pool { rows, columns, .. }| {
-            (rows as u64).saturating_mul(columns as u64).saturating_mul(self.output.c as u64)
-        })
+        let [rows, columns] = conv.map(&self.input);
+        (rows as u64).saturating_mul(columns as u64).saturating_mul(self.output.c() as u64)
     }
 
     /// Values that are read or compared in one run: an upper bound, up to a small factor, of the time that any layer
@@ -262,11 +331,12 @@ impl Layer<'_> {
     #[must_use]
     pub fn operations(&self) -> u64 {
         let of_pool = |window: &Window| {
-            (self.output.len() as u64).saturating_mul((window.kernel[0] * window.kernel[1]) as u64)
+            let [rows, columns] = window.kernel();
+            (self.output.len() as u64).saturating_mul((rows * columns) as u64)
         };
         let values = match &self.op {
             Op::MaxPool(window) => of_pool(window),
-            Op::Conv(Conv { pool: Some(pool), .. }) => of_pool(&pool.window),
+            Op::Conv(Conv { pool: Some(pool), .. }) => of_pool(pool),
             Op::Conv(_) | Op::AveragePool { .. } | Op::Dense { .. } => self.output.len() as u64,
         };
         self.macs().saturating_add(self.input.len() as u64).saturating_add(values)
@@ -304,20 +374,20 @@ impl<'m> Model<'m> {
     /// its number of layers.
     pub fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
         let sections = Sections::parse(file)?;
-        let preprocess = validate::validate(&sections)?;
-        Ok(Self { sections, preprocess, file_len: file.len() })
+        let Preprocess { order, resize, .. } = validate::validate(&sections)?;
+        Ok(Self { sections, order, resize })
     }
 
     /// Number of layers.
     #[must_use]
-    pub const fn layer_count(&self) -> usize {
-        self.sections.layers.len()
+    pub fn layer_count(&self) -> usize {
+        self.sections.layers().len()
     }
 
     /// Layer `index`; `None` past the last one.
     #[must_use]
     pub fn layer(&self, index: usize) -> Option<Layer<'m>> {
-        let record = LayerRecord::read(self.sections.layers.get(index)?);
+        let record = LayerRecord::read(self.sections.layers().get(index)?);
         let (input, output) = (self.tensor(record.input.into())?, self.tensor(index + 1)?);
         let op = match record.op {
             LayerRecord::CONV => Op::Conv(self.conv(&record, input, output)?),
@@ -328,8 +398,8 @@ impl<'m> Model<'m> {
                 clamp: [record.low, record.high],
             },
             LayerRecord::DENSE => Op::Dense {
-                weights: self.weights(&record, input.len().checked_mul(output.c)?)?,
-                channels: self.channels(&record, output.c)?,
+                weights: self.weights(&record, input.len().checked_mul(output.c())?)?,
+                channels: self.channels(&record, output.c())?,
                 acc_shift: record.acc_shift,
             },
             _ => return None,
@@ -339,30 +409,27 @@ impl<'m> Model<'m> {
 
     fn conv(&self, record: &LayerRecord, input: Tensor, output: Tensor) -> Option<Conv<'m>> {
         let window = Window::new(&record.window);
-        let [kh, kw] = window.kernel;
-        let count = (kh * kw * input.c).checked_mul(output.c)?;
+        let [kh, kw] = window.kernel();
+        let count = (kh * kw * input.c()).checked_mul(output.c())?;
         let skip = match record.skip {
             LayerRecord::NO_SKIP => None,
             index => Some(Skip {
                 tensor: self.tensor(index.into())?,
-                stride: record.skip_stride.into(),
-                channel: record.skip_channel.into(),
+                stride: NonZero::new(record.skip_stride)?,
+                channel: record.skip_channel,
                 shift: record.skip_shift,
             }),
         };
-        let pool = (record.pool != WindowRecord::NONE).then(|| {
-            let [rows, columns] = window.output_size([input.h, input.w]);
-            Pool { window: Window::new(&record.pool), rows, columns }
-        });
-        let pad = match input.index {
-            0 => Pad::PerChannel(self.sections.graph.input_pad),
+        let pool = (record.pool != WindowRecord::NONE).then(|| Window::new(&record.pool));
+        let pad = match input.index() {
+            0 => Pad::PerChannel(self.sections.graph().input_pad),
             _ => Pad::Uniform(input.zero_point),
         };
         Some(Conv {
             window,
             weights: self.weights(record, count)?,
             weight_sum: record.weight_sum,
-            channels: self.channels(record, output.c)?,
+            channels: self.channels(record, output.c())?,
             pad,
             clamp: [record.low, record.high],
             skip,
@@ -371,11 +438,11 @@ impl<'m> Model<'m> {
     }
 
     fn weights(&self, record: &LayerRecord, count: usize) -> Option<&'m [i8]> {
-        self.sections.weights.get(record.weights as usize..)?.get(..count)
+        self.sections.weights().get(record.weights as usize..)?.get(..count)
     }
 
     fn channels(&self, record: &LayerRecord, count: usize) -> Option<Channels<'m>> {
-        self.sections.channels.get(record.channels as usize..)?.get(..count).map(Channels)
+        self.sections.channels().get(record.channels as usize..)?.get(..count).map(Channels)
     }
 
     /// All layers in execution order.
@@ -386,14 +453,15 @@ impl<'m> Model<'m> {
 
     /// Tensor `index`: 0 is the input, `i + 1` the output of layer `i`; `None` past the last one.
     #[must_use]
+    #[inline(never)]
     pub fn tensor(&self, index: usize) -> Option<Tensor> {
-        self.sections.tensors.get(index).map(|record| Tensor::new(index, &TensorRecord::read(record)))
+        self.sections.tensors().get(index).map(|record| Tensor::new(index, &TensorRecord::read(record)))
     }
 
     /// All tensors.
     pub fn tensors(&self) -> impl Iterator<Item = Tensor> + use<'m> {
         let read = |(index, record)| Tensor::new(index, &TensorRecord::read(record));
-        self.sections.tensors.iter().enumerate().map(read)
+        self.sections.tensors().iter().enumerate().map(read)
     }
 
     /// The network's input.
@@ -410,20 +478,20 @@ impl<'m> Model<'m> {
 
     /// Validation has seen one tensor more than layers, so both ends exist.
     fn tensor_at_validated_index(&self, index: usize) -> Tensor {
-        let bytes = self.sections.tensors.get(index).copied().unwrap_or([0; TensorRecord::LEN]);
+        let bytes = self.sections.tensors().get(index).copied().unwrap_or([0; TensorRecord::LEN]);
         Tensor::new(index, &TensorRecord::read(&bytes))
     }
 
     /// Bytes of the arena that hold activations.
     #[must_use]
-    pub const fn activation_bytes(&self) -> usize {
-        self.sections.graph.activation_bytes as usize
+    pub fn activation_bytes(&self) -> usize {
+        self.sections.graph().activation_bytes as usize
     }
 
     /// Bytes of the file.
     #[must_use]
     pub const fn file_len(&self) -> usize {
-        self.file_len
+        self.sections.file().len()
     }
 
     /// Multiply-accumulates of one run.
@@ -452,14 +520,15 @@ impl<'m> Model<'m> {
 
     /// How a picture becomes the input.
     #[must_use]
-    pub const fn preprocess(&self) -> &Preprocess {
-        &self.preprocess
+    pub fn preprocess(&self) -> Preprocess {
+        let PreprocessRecord { pixel_scale, mean, std, .. } = self.sections.preprocess();
+        Preprocess { order: self.order, resize: self.resize, pixel_scale, mean, std }
     }
 
     /// What a padded tap of the input reads, per channel.
     #[must_use]
-    pub const fn input_pad(&self) -> [i8; MAX_INPUT_CHANNELS] {
-        self.sections.graph.input_pad
+    pub fn input_pad(&self) -> [i8; MAX_INPUT_CHANNELS] {
+        self.sections.graph().input_pad
     }
 
     /// Name of layer `index`; empty when the file has no names.
@@ -470,31 +539,31 @@ impl<'m> Model<'m> {
 
     /// Names of the layers; none when the file has no names.
     pub fn layer_names(&self) -> impl Iterator<Item = &'m str> + Clone + use<'m> {
-        lines(self.sections.names)
+        lines(self.sections.names())
     }
 
     /// Label of class `index`; `None` when the file has no labels.
     #[must_use]
     pub fn label(&self, index: usize) -> Option<&'m str> {
-        lines(self.sections.labels).nth(index)
+        lines(self.sections.labels()).nth(index)
     }
 
     /// The label section as it is: one label a line, or empty.
     #[must_use]
-    pub const fn labels(&self) -> &'m str {
-        self.sections.labels
+    pub fn labels(&self) -> &'m str {
+        self.sections.labels()
     }
 
     /// `key: value` lines about where the model comes from.
     #[must_use]
-    pub const fn info(&self) -> &'m str {
-        self.sections.info
+    pub fn info(&self) -> &'m str {
+        self.sections.info()
     }
 
     /// Seed of the self-test's input.
     #[must_use]
     pub fn self_test_seed(&self) -> u32 {
-        self.sections.self_test.first().map_or(1, |bytes| u32::from_le_bytes(*bytes))
+        self.sections.self_test().first().map_or(1, |bytes| u32::from_le_bytes(*bytes))
     }
 
     /// Expected CRC-32 of the output of layer `index` on the self-test's input.
@@ -505,6 +574,6 @@ impl<'m> Model<'m> {
 
     /// Those of all layers, little-endian.
     pub(crate) fn self_test_hashes(&self) -> &'m [[u8; 4]] {
-        self.sections.self_test.split_first().map_or(&[], |(_seed, hashes)| hashes)
+        self.sections.self_test().split_first().map_or(&[], |(_seed, hashes)| hashes)
     }
 }

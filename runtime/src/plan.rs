@@ -145,7 +145,7 @@ fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usi
         model
             .tensors()
             .take(layer + 2)
-            .filter(|tensor| tensor.last_use >= layer)
+            .filter(|tensor| tensor.last_use() >= layer)
             .map(|tensor| tensor.range())
             .find(|tensor| tensor.start < room.end && room.start < tensor.end)
     };

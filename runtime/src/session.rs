@@ -4,7 +4,7 @@ use crate::arith::pixel_to_activation;
 use crate::error::RunError;
 use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
 use crate::model::{Conv, Layer, Op};
-use crate::ops::conv::ConvRun;
+use crate::ops::conv::{ConvRun, Inputs};
 use crate::ops::{dense, pool};
 use crate::plan::Plan;
 use crate::threads::Threads;
@@ -194,37 +194,54 @@ impl<'m, 'b> Session<'m, 'b> {
         count: usize,
         observer: &mut (impl Observer + Send),
     ) -> Result<bool, RunError> {
-        let Progress { layers: first, packed } = core::mem::take(&mut self.progress);
-        let end = self.plan.model().layer_count().min(first.saturating_add(count));
         let threads = self.threads.clone();
-        let packed = threads.run(|| self.run_range(first..end, packed, observer))?;
-        let finished = end == self.plan.model().layer_count();
-        if !finished {
-            self.progress = Progress { layers: end, packed };
-        }
-        Ok(finished)
+        threads.run(|| self.run_on_this_thread(count, observer))
     }
 
-    /// Runs consecutive layers, the first of which has its packed weights at `start`; returns where those of the next layer
-    /// begin.
+    /// As [`Self::run_layers`].
     #[inline(never)]
-    fn run_range(
+    fn run_on_this_thread(
         &mut self,
-        layers: core::ops::Range<usize>,
-        start: usize,
+        count: usize,
         observer: &mut (dyn Observer + Send),
-    ) -> Result<usize, RunError> {
-        let mut packed = self.packed.get(start..).unwrap_or_default();
-        for index in layers {
-            let broken = RunError::Internal { layer: index };
-            // A reference to the layer where it was made: a value would be copied, and it is large.
-            let layer = &self.plan.model().layer(index);
-            let layer = layer.as_ref().ok_or(broken)?;
-            observer.before(layer);
-            packed = self.run_layer(layer, packed).ok_or(broken)?;
-            observer.after(layer, self.output_of(layer).ok_or(broken)?)?;
+    ) -> Result<bool, RunError> {
+        let all = self.plan.model().layer_count();
+        let end = all.min(self.progress.layers.saturating_add(count));
+        while self.progress.layers < end {
+            let result = self.run_layer(observer);
+            if result.is_err() {
+                self.progress = Progress::default();
+                return result.map(|()| false);
+            }
         }
-        Ok(self.packed.len() - packed.len())
+        if end == all {
+            self.progress = Progress::default();
+        }
+        Ok(end == all)
+    }
+
+    /// Runs the next layer.
+    #[inline(never)]
+    fn run_layer(&mut self, observer: &mut (dyn Observer + Send)) -> Result<(), RunError> {
+        let Progress { layers: index, packed } = self.progress;
+        let broken = RunError::Internal { layer: index };
+        // A reference to the layer where it was made: a value would be copied, and it is large.
+        let layer = &self.plan.model().layer(index);
+        let layer = layer.as_ref().ok_or(broken)?;
+        observer.before(layer);
+        let packed = match &layer.op {
+            Op::Conv(conv) => self.run_conv(layer, conv, packed).ok_or(broken)?,
+            _ => self.run_small(layer).map(|()| packed).ok_or(broken)?,
+        };
+        self.progress = Progress { layers: index + 1, packed };
+        self.show(layer, observer)
+    }
+
+    /// Shows an observer what a layer has computed.
+    #[inline(never)]
+    fn show(&self, layer: &Layer<'_>, observer: &mut (dyn Observer + Send)) -> Result<(), RunError> {
+        let output = self.output_of(layer).ok_or(RunError::Internal { layer: layer.index })?;
+        observer.after(layer, output)
     }
 
     /// The logits of the last run, one per class, at the scale [`Self::logits_scale`]; meaningless before its end.
@@ -237,7 +254,7 @@ impl<'m, 'b> Session<'m, 'b> {
     /// Real value of one step of the logits.
     #[must_use]
     pub fn logits_scale(&self) -> f32 {
-        self.plan.model().output().scale
+        self.plan.model().output().scale()
     }
 
     /// Runs the network on the self-test's input, which replaces the input, and compares every layer with the hashes in the
@@ -264,69 +281,81 @@ impl<'m, 'b> Session<'m, 'b> {
         }
     }
 
-    /// Runs one layer; returns the packed weights of the layers after it.
+    /// Runs a layer that is no convolution.
     #[inline(never)]
-    fn run_layer<'p>(&mut self, layer: &Layer<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
+    fn run_small(&mut self, layer: &Layer<'_>) -> Option<()> {
         let kernels = self.plan.kernels();
+        let [input, output] =
+            self.arena.get_disjoint_mut([layer.input.range(), layer.output.range()]).ok()?;
+        let values = bytemuck::cast_slice(input);
         match &layer.op {
-            Op::Conv(conv) => {
-                return self.run_conv(layer, conv, packed);
-            }
-            Op::MaxPool(window) => {
-                let [input, output] = self.input_and_output(layer)?;
-                pool::max(kernels, window, &layer.input, &layer.output, input, output)?;
-            }
+            Op::Conv(_) => None,
+            Op::MaxPool(window) => pool::max(
+                kernels,
+                window,
+                &layer.input,
+                &layer.output,
+                values,
+                bytemuck::cast_slice_mut(output),
+            ),
             Op::AveragePool { channel, acc_shift, clamp } => {
-                let [input, output] = self.input_and_output(layer)?;
-                pool::average(kernels, channel, *acc_shift, *clamp, &layer.output, input, output)?;
+                let means = bytemuck::cast_slice_mut(output);
+                pool::average(kernels, channel, *acc_shift, *clamp, &layer.output, values, means)
             }
             Op::Dense { weights, channels, acc_shift } => {
-                let [input, output] =
-                    self.arena.get_disjoint_mut([layer.input.range(), layer.output.range()]).ok()?;
                 let logits = bytemuck::try_cast_slice_mut(output).ok()?;
-                dense::run(kernels, bytemuck::cast_slice(input), weights, *channels, *acc_shift, logits);
+                dense::run(kernels, values, weights, *channels, *acc_shift, logits);
+                Some(())
             }
         }
-        Some(packed)
     }
 
-    fn input_and_output(&mut self, layer: &Layer<'_>) -> Option<[&mut [i8]; 2]> {
-        let ranges = [layer.input.range(), layer.output.range()];
-        Some(self.arena.get_disjoint_mut(ranges).ok()?.map(bytemuck::cast_slice_mut))
-    }
-
-    /// Runs a convolution as [`Self::run_layer`] does.
-    ///
-    /// A shortcut lies in memory of its own, or is the convolution's input itself, or is overwritten in place: then the
-    /// output holds it, and borrowing the same bytes twice is neither possible nor needed.
-    #[inline(never)]
-    fn run_conv<'p>(&mut self, layer: &Layer<'_>, conv: &Conv<'_>, packed: &'p [i8]) -> Option<&'p [i8]> {
+    /// Runs a convolution, whose packed weights begin at `start`; returns where they end.
+    fn run_conv(&mut self, layer: &Layer<'_>, conv: &Conv<'_>, start: usize) -> Option<usize> {
+        // References to what is large where it was made, as with the layer.
         let plan = &self.plan.conv(layer);
         let plan = plan.as_ref()?;
-        let (own, rest) = packed.split_at_checked(plan.packed_len())?;
-        let weights = if own.is_empty() { conv.weights } else { own };
         let scratch = self.plan.scratch(layer.index, plan.scratch_len(self.plan.threads())?)?;
-        let (input, output) = (layer.input.range(), layer.output.range());
-        let skip = conv.skip.map(|skip| skip.tensor.range());
-        let separate_skip = skip.clone().filter(|skip| *skip != output && *skip != input);
-        let reads_input_twice = skip.is_some_and(|skip| skip == input);
-        let (kernels, threads) = (self.plan.kernels(), &self.threads);
-        let run = |[input, output, scratch]: [&mut [u8]; 3], skip: Option<&[u8]>| {
-            let input = bytemuck::cast_slice(input);
-            let skip = if reads_input_twice { Some(input) } else { skip.map(bytemuck::cast_slice) };
-            let run = ConvRun { layer, conv, plan, kernels, input, skip, weights };
-            run.run(threads, bytemuck::cast_slice_mut(output), bytemuck::cast_slice_mut(scratch))
-        };
-        match separate_skip {
-            None => run(self.arena.get_disjoint_mut([input, output, scratch]).ok()?, None),
-            Some(skip) => {
-                let [input, output, scratch, skip] =
-                    self.arena.get_disjoint_mut([input, output, scratch, skip]).ok()?;
-                run([input, output, scratch], Some(skip))
-            }
-        }?;
-        Some(rest)
+        let buffers = &mut conv_buffers(self.arena, layer, conv, scratch);
+        let ConvBuffers { inputs, output, scratch } = buffers.as_mut()?;
+        let end = start + plan.packed_len();
+        let packed = self.packed.get(start..end)?;
+        let weights = if packed.is_empty() { conv.weights } else { packed };
+        let run = ConvRun { layer, conv, plan, kernels: self.plan.kernels(), inputs, weights };
+        run.run(&self.threads, output, scratch)?;
+        Some(end)
     }
+}
+
+/// The parts of the arena that a convolution works on.
+struct ConvBuffers<'a> {
+    inputs: Inputs<'a>,
+    output: &'a mut [i8],
+    scratch: &'a mut [i8],
+}
+
+/// Cuts them out.
+///
+/// A shortcut lies in memory of its own, or is the convolution's input itself, or is overwritten in place: then the output holds
+/// it, and borrowing the same bytes twice is neither possible nor needed.
+#[inline(never)]
+fn conv_buffers<'a>(
+    arena: &'a mut [u8],
+    layer: &Layer<'_>,
+    conv: &Conv<'_>,
+    scratch: core::ops::Range<usize>,
+) -> Option<ConvBuffers<'a>> {
+    let (input, output) = (layer.input.range(), layer.output.range());
+    let skip = conv.skip.map(|skip| skip.tensor.range());
+    let of_its_own = skip.clone().filter(|skip| *skip != output && *skip != input);
+    let is_input = skip.is_some_and(|skip| skip == input);
+    let has_own = of_its_own.is_some();
+    let ranges = [input, output, scratch, of_its_own.unwrap_or_default()];
+    let [input, output, scratch, own] = arena.get_disjoint_mut(ranges).ok()?;
+    let values = bytemuck::cast_slice(input);
+    let skip = if is_input { Some(values) } else { has_own.then_some(bytemuck::cast_slice(own)) };
+    let (output, scratch) = (bytemuck::cast_slice_mut(output), bytemuck::cast_slice_mut(scratch));
+    Some(ConvBuffers { inputs: Inputs { values, skip }, output, scratch })
 }
 
 /// Compares every layer with the hash in the file.

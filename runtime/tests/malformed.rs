@@ -29,7 +29,7 @@ fn tiny() -> Content {
 fn try_everything(file: &[u8]) -> Result<(), LoadError> {
     let model = Model::parse(file)?;
     let names: usize = (0..model.layer_count()).map(|layer| model.layer_name(layer).len()).sum();
-    let labels: usize = (0..model.output().c).filter_map(|class| model.label(class)).map(str::len).sum();
+    let labels: usize = (0..model.output().c()).filter_map(|class| model.label(class)).map(str::len).sum();
     assert!(names + labels <= file.len());
     assert_eq!(model.layers().count(), model.layer_count());
     assert_eq!(model.tensors().count(), model.layer_count() + 1);

@@ -93,7 +93,7 @@ fn line(model: &Model<'_>, folded: &Folded, layer: &Layer<'_>, error: &TensorErr
         clip_rate: error.clip_rate(),
         equal: share(error.equal),
         one_off: share(error.one_off),
-        largest_steps: (layer.output.element_size == 1).then_some(error.largest_steps),
+        largest_steps: (layer.output.element_size() == 1).then_some(error.largest_steps),
     }
 }
 
@@ -128,7 +128,7 @@ struct Keep {
 impl Observer for Keep {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
         if layer.index == self.layer {
-            let (scale, zero) = (f64::from(layer.output.scale), i32::from(layer.output.zero_point));
+            let (scale, zero) = (f64::from(layer.output.scale()), i32::from(layer.output.zero_point()));
             #[expect(
                 clippy::cast_possible_truncation,
                 reason = "rounding to the nearest f32 is what is wanted"
@@ -160,8 +160,8 @@ fn dump(plan: Plan<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], folder:
     let mut keep = Keep { layer, values: Vec::new() };
     session.run_observed(&mut keep)?;
     let tensor = model.tensor(layer + 1).context("the layer has no output")?;
-    let shape = Shape { h: tensor.h, w: tensor.w, c: tensor.c };
-    let outputs = float.run(&to_float(pixels, model.input().c, model.preprocess()))?;
+    let shape = Shape { h: tensor.h(), w: tensor.w(), c: tensor.c() };
+    let outputs = float.run(&to_float(pixels, model.input().c(), &model.preprocess()))?;
     let expected = channels_last(&outputs[layer + 1], shape);
     let name = wanted.replace(['/', '\\', ':'], "_");
     ensure!(

@@ -144,8 +144,8 @@ fn classify_pictures(network: &OnnxModel, file: &[u8]) -> Result<Vec<Line>> {
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let mut line = |&(drawn_as, picture, png): &(&'static str, &'static str, &[u8])| {
-        let pixels = from_decoded(&RgbPicture::decode(png)?, model.preprocess(), input.h, input.w)?;
-        let logits = float.run(&to_float(&pixels, input.c, model.preprocess()))?.pop().unwrap_or_default();
+        let pixels = from_decoded(&RgbPicture::decode(png)?, &model.preprocess(), input.h(), input.w())?;
+        let logits = float.run(&to_float(&pixels, input.c(), &model.preprocess()))?.pop().unwrap_or_default();
         let int8 = classify(&mut session, &pixels, 1)?.pop().context("the network has no classes")?;
         Ok(Line { picture, drawn_as, float: float_guess(&model, &logits), int8 })
     };

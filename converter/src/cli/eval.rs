@@ -59,21 +59,21 @@ pub(crate) struct EvalArgs {
 impl AgainstFloat {
     /// The pictures, as the model wants them.
     pub(crate) fn dataset(&self, model: &Model<'_>, labels_csv: Option<PathBuf>) -> Result<Dataset> {
-        let stored = *model.preprocess();
+        let stored = model.preprocess();
         let preprocess = Preprocess { resize: self.resize.unwrap_or(stored.resize), ..stored };
         let input = model.input();
-        let options = DatasetOptions { preprocess, height: input.h, width: input.w, labels_csv };
+        let options = DatasetOptions { preprocess, height: input.h(), width: input.w(), labels_csv };
         Ok(Dataset::open(&self.data, options)?)
     }
 
     /// The float network, folded as at conversion, checked to be the model's.
     pub(crate) fn float_network(&self, model: &Model<'_>) -> Result<(OnnxModel, Folded)> {
         let input = model.input();
-        let network = onnx::read(&self.float, &ImportOptions { input_size: Some((input.h, input.w)) })?;
+        let network = onnx::read(&self.float, &ImportOptions { input_size: Some((input.h(), input.w())) })?;
         let folded = fold(Ir::from_onnx(&network)?)?;
         let shapes = folded.tensors.iter().map(|tensor| [tensor.shape.h, tensor.shape.w, tensor.shape.c]);
         ensure!(
-            shapes.eq(model.tensors().map(|tensor| [tensor.h, tensor.w, tensor.c])),
+            shapes.eq(model.tensors().map(|tensor| [tensor.h(), tensor.w(), tensor.c()])),
             "{} is not the network that {} was made from: their layers differ",
             self.float.display(),
             self.model.model.display()

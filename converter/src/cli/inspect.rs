@@ -64,9 +64,9 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
         sizes: Sizes::new(&model, isa)?,
         activation_bytes: model.activation_bytes(),
         isa: isa.name(),
-        preprocessing: resi8_picture::words(model.preprocess(), input.h, input.w),
+        preprocessing: resi8_picture::words(&model.preprocess(), input.h(), input.w()),
         info: model.info().lines().map(str::to_owned).collect(),
-        classes: model.output().c,
+        classes: model.output().c(),
         labels: !model.labels().is_empty(),
         layers: layer_lines(&model),
     };
@@ -79,28 +79,24 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
 fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
     let line = |layer: resi8::Layer<'_>| {
         let (window, skip, pool) = match layer.op {
-            Op::Conv(conv) => (
-                Some(conv.window),
-                conv.skip.map(|skip| skip.tensor.index),
-                conv.pool.map(|pool| pool.window),
-            ),
+            Op::Conv(conv) => (Some(conv.window), conv.skip.map(|skip| skip.tensor.index()), conv.pool),
             Op::MaxPool(window) => (Some(window), None, None),
             Op::AveragePool { .. } | Op::Dense { .. } => (None, None, None),
         };
         LayerLine {
             name: model.layer_name(layer.index).to_owned(),
             kind: layer.kind(),
-            input: layer.input.index,
+            input: layer.input.index(),
             skip,
-            output: [layer.output.h, layer.output.w, layer.output.c],
-            kernel: window.map(|window| window.kernel),
-            stride: window.map(|window| window.stride),
-            pool_kernel: pool.map(|pool| pool.kernel),
-            pool_stride: pool.map(|pool| pool.stride),
-            offset: layer.output.offset,
+            output: [layer.output.h(), layer.output.w(), layer.output.c()],
+            kernel: window.map(|window| window.kernel()),
+            stride: window.map(|window| window.stride()),
+            pool_kernel: pool.map(|pool| pool.kernel()),
+            pool_stride: pool.map(|pool| pool.stride()),
+            offset: layer.output.offset(),
             bytes: layer.output.range().len(),
-            scale: layer.output.scale,
-            zero_point: layer.output.zero_point,
+            scale: layer.output.scale(),
+            zero_point: layer.output.zero_point(),
             macs: layer.macs(),
             weights: layer.weight_count(),
         }

@@ -30,11 +30,11 @@ pub(crate) fn draw(model: &Model<'_>) -> String {
 
 /// The tensor that covers most of a range of addresses while a layer runs.
 fn cell(model: &Model<'_>, layer: usize, addresses: std::ops::Range<usize>) -> char {
-    let live = model.tensors().filter(|t| t.index <= layer + 1 && layer <= t.last_use);
+    let live = model.tensors().filter(|t| t.index() <= layer + 1 && layer <= t.last_use());
     let covered = live.map(|tensor| {
         let range = tensor.range();
         let bytes = range.end.min(addresses.end).saturating_sub(range.start.max(addresses.start));
-        (bytes, tensor.index)
+        (bytes, tensor.index())
     });
     match covered.max() {
         Some((bytes, tensor)) if bytes > 0 => SYMBOLS[tensor % SYMBOLS.len()].into(),

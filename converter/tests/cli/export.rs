@@ -46,8 +46,16 @@ fn expected(path: &Path, isa: Isa) -> Vec<String> {
     let (input, output) = (model.input(), model.output());
     let sum = file.iter().fold(0u32, |sum, &byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
     let mut lines = vec![
-        format!("{} {} {} {} {} {}", input.h, input.w, input.c, input.len(), input.scale, input.zero_point),
-        format!("{} {} {} 4 {} 4", output.c, output.scale, plan.arena_len(), plan.packed_len()),
+        format!(
+            "{} {} {} {} {} {}",
+            input.h(),
+            input.w(),
+            input.c(),
+            input.len(),
+            input.scale(),
+            input.zero_point()
+        ),
+        format!("{} {} {} 4 {} 4", output.c(), output.scale(), plan.arena_len(), plan.packed_len()),
         format!("{} {sum} 0", file.len()),
     ];
     lines.extend(model.labels().lines().map(str::to_owned));

@@ -16,6 +16,7 @@ use cortex_m_semihosting::{debug, hio, syscall};
 pub struct Host(Option<hio::HostStream>);
 
 impl Host {
+    #[inline(never)]
     pub fn new() -> Self {
         start_counter();
         Self(hio::hstdout().ok())

@@ -50,6 +50,7 @@ unsafe fn call_with(operation: usize, parameters: [usize; 3]) -> usize {
 pub struct Host(usize);
 
 impl Host {
+    #[inline(never)]
     pub fn new() -> Self {
         // Mode 4 is "w", which makes `:tt` the standard output.
         // SAFETY: the host reads a name of three bytes and its terminator.

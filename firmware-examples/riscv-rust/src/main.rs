@@ -9,7 +9,7 @@ mod board;
 
 use board::{Host, Instructions};
 use resi8::{Buffers, Isa, Layer, Model, Observer, Output, Plan, RunError, Session};
-use static_cell::ConstStaticCell;
+use static_cell::{ConstStaticCell, StaticCell};
 
 /// Room for the activations and scratch of ResNet-8. A model that needs more is refused with the number it needs.
 const ARENA_LEN: usize = 36 * 1024;
@@ -19,6 +19,7 @@ const ARENA_LEN: usize = 36 * 1024;
 struct Aligned<T: ?Sized>(T);
 
 static ARENA: ConstStaticCell<Aligned<[u8; ARENA_LEN]>> = ConstStaticCell::new(Aligned([0; ARENA_LEN]));
+static SESSION: StaticCell<Session<'static, 'static>> = StaticCell::new();
 static MODEL: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(env!("OUT_DIR"), "/model.r8")));
 /// One picture of a file: its label, then planes of red, green and blue.
 static RECORD: ConstStaticCell<[u8; 1 + 3 * 1024]> = ConstStaticCell::new([0; 1 + 3 * 1024]);
@@ -26,96 +27,104 @@ static LAYERS: ConstStaticCell<Layers> =
     ConstStaticCell::new(Layers { start: Instructions::START, elapsed: [0; 32] });
 static PICTURE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/picture.rgb"));
 
-/// What can go wrong, a stage each.
-#[derive(Clone, Copy)]
-enum Failure {
-    Load,
-    Plan,
-    Run(RunError),
-    Host,
-    Memory,
-}
-
 #[riscv_rt::entry]
 fn main() -> ! {
     board::paint_stack();
     let mut host = Host::new();
-    let result = run(&mut host);
-    match &result {
-        Ok(()) => {}
-        Err(Failure::Load) => host.line("error: the model is refused", &[]),
-        Err(Failure::Plan) => host.line("error: the model does not fit the address space", &[]),
-        Err(Failure::Run(RunError::ArenaTooSmall { needed, .. })) => {
-            host.line("error: bytes of arena needed", &[*needed as u32]);
-        }
-        Err(Failure::Run(RunError::SelfTest { layer, .. })) => {
-            host.line("error: self-test differs in layer", &[*layer as u32]);
-        }
-        Err(Failure::Run(_)) => host.line("error: the run failed", &[]),
-        Err(Failure::Memory) => host.line("error: static memory is in use", &[]),
-        Err(Failure::Host) => host.line("error: the file of pictures cannot be read", &[]),
+    let done = run(&mut host);
+    board::exit(done.is_some())
+}
+
+/// The whole sequence: check the model, check this device, classify. `None` when something went wrong, which has been said then.
+#[inline(never)]
+fn run(host: &mut Host) -> Option<()> {
+    let start = Instructions::now();
+    let session = session(host)?;
+    let checked = start.elapsed();
+    said(host, session.self_test())?;
+    if let Some(file) = host.argument() {
+        return classify_file(host, session, file);
     }
-    board::exit(result.is_ok())
+    host.text("instruction set ", session.plan().kernels().isa.name());
+    host.line("instructions, check of the model", &[checked]);
+    classify_picture(host, session)?;
+    host.line("bytes, model", &[session.plan().model().file_len() as u32]);
+    host.line("bytes, arena", &[session.plan().arena_len() as u32]);
+    host.line("bytes, stack", &[board::stack_used() as u32]);
+    host.text("self-test: ", "every layer is right");
+    Some(())
 }
 
 /// Checks the model and plans; the stack that this takes is free again afterwards.
 #[inline(never)]
-fn session() -> Result<Session<'static, 'static>, Failure> {
-    let model = Model::parse(&MODEL.0).map_err(|_| Failure::Load)?;
-    let plan = Plan::new(model, Isa::best()).map_err(|_| Failure::Plan)?;
-    let buffers = Buffers { arena: &mut ARENA.try_take().ok_or(Failure::Memory)?.0, packed: &mut [] };
-    Session::new(plan, buffers).map_err(Failure::Run)
-}
-
-/// The whole sequence: check the model, check this device, classify.
-#[inline(never)]
-fn run(host: &mut Host) -> Result<(), Failure> {
-    let start = Instructions::now();
-    // A reference to the session where it was made: a value would be copied, and it is large.
-    let session = &mut session();
-    let session = match session {
-        Ok(session) => session,
-        Err(failure) => return Err(*failure),
+fn session(host: &mut Host) -> Option<&'static mut Session<'static, 'static>> {
+    let Ok(model) = Model::parse(&MODEL.0) else {
+        host.line("error: the model is refused", &[]);
+        return None;
     };
-    let checked = start.elapsed();
-    session.self_test().map_err(Failure::Run)?;
-    if let Some(file) = host.argument() {
-        return classify_file(host, session, file);
-    }
-    let plan = session.plan();
-    host.text("instruction set ", plan.kernels().isa.name());
-    host.line("instructions, check of the model", &[checked]);
-    classify_picture(host, session)?;
-    let plan = session.plan();
-    host.line("bytes, model", &[plan.model().file_len() as u32]);
-    host.line("bytes, arena", &[plan.arena_len() as u32]);
-    host.line("bytes, stack", &[board::stack_used() as u32]);
-    host.text("self-test: ", "every layer is right");
-    Ok(())
+    let Ok(plan) = Plan::new(model, Isa::best()) else {
+        host.line("error: the model does not fit the address space", &[]);
+        return None;
+    };
+    let buffers = Buffers { arena: &mut taken(host, ARENA.try_take())?.0, packed: &mut [] };
+    let session = said(host, Session::new(plan, buffers))?;
+    taken(host, SESSION.try_init(session))
 }
 
-#[inline(never)]
-fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Result<(), Failure> {
-    session.set_pixels(PICTURE).map_err(Failure::Run)?;
-    let layers = LAYERS.try_take().ok_or(Failure::Memory)?;
-    session.run_observed(layers).map_err(Failure::Run)?;
+/// Says what an error is.
+fn said<T>(host: &mut Host, result: Result<T, RunError>) -> Option<T> {
+    match result {
+        Ok(value) => return Some(value),
+        Err(RunError::ArenaTooSmall { needed, .. }) => {
+            host.line("error: bytes of arena needed", &[needed as u32]);
+        }
+        Err(RunError::SelfTest { layer, .. }) => {
+            host.line("error: self-test differs in layer", &[layer as u32])
+        }
+        Err(_) => host.line("error: the run failed", &[]),
+    }
+    None
+}
+
+/// Static memory, which can be taken once.
+fn taken<T>(host: &mut Host, memory: Option<T>) -> Option<T> {
+    if memory.is_none() {
+        host.line("error: static memory is in use", &[]);
+    }
+    memory
+}
+
+fn classify_picture(host: &mut Host, session: &mut Session<'_, '_>) -> Option<()> {
+    said(host, session.set_pixels(PICTURE))?;
+    let layers = taken(host, LAYERS.try_take())?;
+    let result = session.run_observed(layers).map(|_| ());
+    said(host, result)?;
     for (index, instructions) in layers.elapsed.iter().take(session.plan().model().layer_count()).enumerate()
     {
         host.line("instructions, layer", &[index as u32, *instructions]);
     }
-    session.set_pixels(PICTURE).map_err(Failure::Run)?;
-    let instructions = board::counted(|| session.run().map(|_| ())).map_err(Failure::Run)?;
+    said(host, session.set_pixels(PICTURE))?;
+    let instructions = board::counted(|| session.run().map(|_| ()));
+    let instructions = said(host, instructions)?;
     host.line("instructions, inference", &[instructions]);
     let class = best(session.logits());
     host.text("class ", session.plan().model().label(class).unwrap_or("without a name"));
     host.line("class", &[class as u32]);
-    Ok(())
+    Some(())
 }
 
 #[inline(never)]
-fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::File) -> Result<(), Failure> {
-    let record = RECORD.try_take().ok_or(Failure::Memory)?;
-    while file.read(record).ok_or(Failure::Host)? {
+fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::File) -> Option<()> {
+    let record = taken(host, RECORD.try_take())?;
+    loop {
+        match file.read(record) {
+            Some(true) => {}
+            Some(false) => return Some(()),
+            None => {
+                host.line("error: the file of pictures cannot be read", &[]);
+                return None;
+            }
+        }
         let [_, planes @ ..] = &*record;
         let pixels = planes
             .get(..1024)
@@ -127,10 +136,10 @@ fn classify_file(host: &mut Host, session: &mut Session<'_, '_>, file: board::Fi
         for (value, pixel) in session.input_mut().iter_mut().zip(values) {
             *value = (pixel ^ 0x80) as i8;
         }
-        let class = best(session.run().map_err(Failure::Run)?);
+        let result = session.run().map(best);
+        let class = said(host, result)?;
         host.line("class", &[class as u32]);
     }
-    Ok(())
 }
 
 fn best(logits: &[i32]) -> usize {

@@ -80,9 +80,9 @@ impl LayerInfo {
     pub(crate) fn new<'a>(layer: &Layer<'_>, mut names: impl Iterator<Item = &'a str>) -> Self {
         Self {
             index: count(layer.index),
-            height: count(layer.output.h),
-            width: count(layer.output.w),
-            channels: count(layer.output.c),
+            height: count(layer.output.h()),
+            width: count(layer.output.w()),
+            channels: count(layer.output.c()),
             macs: layer.macs(),
             kind: Text::new(layer.kind()),
             name: Text::new(names.nth(layer.index).unwrap_or_default()),
@@ -204,13 +204,13 @@ pub unsafe extern "C" fn resi8_describe(handle: *mut Handle, info: *mut Info) ->
         let plan = open.session.plan();
         let (input, output) = (plan.model().input(), plan.model().output());
         info.set(Info {
-            input_height: count(input.h),
-            input_width: count(input.w),
-            input_channels: count(input.c),
-            input_scale: input.scale,
-            input_zero_point: input.zero_point.into(),
-            class_count: count(output.c),
-            logits_scale: output.scale,
+            input_height: count(input.h()),
+            input_width: count(input.w()),
+            input_channels: count(input.c()),
+            input_scale: input.scale(),
+            input_zero_point: input.zero_point().into(),
+            class_count: count(output.c()),
+            logits_scale: output.scale(),
             layer_count: count(plan.model().layer_count()),
             kernels: Text::new(plan.kernels().isa.name()),
         });
@@ -253,7 +253,7 @@ pub unsafe extern "C" fn resi8_label(handle: *mut Handle, index: usize, label: *
         // SAFETY: the caller promises that the result may be written to.
         let label = unsafe { Out::new(label, &open.taken) }?;
         let model = open.session.plan().model();
-        if index >= model.output().c {
+        if index >= model.output().c() {
             return Err(Status::Index);
         }
         label.set(Text::new(model.label(index).ok_or(Status::NoLabels)?));

@@ -111,7 +111,7 @@ impl TimedInputArgs {
     pub fn load(&self, model: &Model<'_>) -> Result<TimedInput> {
         let Some(picture) = &self.picture else { return Ok(TimedInput::Noise) };
         let input = model.input();
-        Ok(TimedInput::Pixels(resi8_picture::load(picture, model.preprocess(), input.h, input.w)?))
+        Ok(TimedInput::Pixels(resi8_picture::load(picture, &model.preprocess(), input.h(), input.w())?))
     }
 }
 

@@ -107,7 +107,7 @@ pub fn info(args: &InfoArgs) -> Result<()> {
     if let (Some(model), Some(sizes)) = (model, info.sizes) {
         let input = model.input();
         say!("\n{}", sizes.words())?;
-        say!("\n{}", resi8_picture::words(model.preprocess(), input.h, input.w))?;
+        say!("\n{}", resi8_picture::words(&model.preprocess(), input.h(), input.w()))?;
         if !model.info().is_empty() {
             say!("\n{}", model.info())?;
         }

@@ -87,7 +87,7 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
         layer: layer.index,
         name: model.layer_name(layer.index).to_owned(),
         kind: layer.kind().to_owned(),
-        output: [layer.output.h, layer.output.w, layer.output.c],
+        output: [layer.output.h(), layer.output.w(), layer.output.c()],
         macs: layer.macs(),
         ms: milliseconds(median(times)),
     };

@@ -107,7 +107,7 @@ pub fn classify(session: &mut Session<'_, '_>, pixels: &[u8], top: usize) -> Res
 pub fn classify_picture(session: &mut Session<'_, '_>, picture: &Path, top: usize) -> Result<Answer> {
     let model = *session.plan().model();
     let input = model.input();
-    let pixels = resi8_picture::load(picture, model.preprocess(), input.h, input.w)?;
+    let pixels = resi8_picture::load(picture, &model.preprocess(), input.h(), input.w())?;
     Ok(Answer { picture: picture.to_owned(), guesses: classify(session, &pixels, top)? })
 }
 

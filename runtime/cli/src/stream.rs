@@ -202,7 +202,7 @@ fn answer(
     let start = Instant::now();
     let started = *tally.started.get_or_insert(start);
     let picture = RgbPicture::new(args.size.width, args.size.height, frame.pixels)?;
-    let pixels = from_decoded(&picture, model.preprocess(), input.h, input.w)?;
+    let pixels = from_decoded(&picture, &model.preprocess(), input.h(), input.w())?;
     let preprocess = start.elapsed();
     let start = Instant::now();
     let guesses = classify(session, &pixels, args.top)?;

@@ -97,19 +97,11 @@ pub const CHECKSUM_START: usize = 20;
 /// Bytes of one entry of the section table.
 pub const ENTRY_LEN: usize = 12;
 
-/// The file cut into its sections. The lengths are whole numbers of records; nothing else is known of the content.
+/// A file whose section table has been checked: the sections follow each other and are whole numbers of records. Nothing else is
+/// known of their content. Where they are is read when it is needed, so that this, and all that holds it, is small.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sections<'m> {
-    pub(crate) graph: GraphRecord,
-    pub(crate) tensors: &'m [[u8; TensorRecord::LEN]],
-    pub(crate) layers: &'m [[u8; LayerRecord::LEN]],
-    pub(crate) channels: &'m [[u8; ChannelRecord::LEN]],
-    pub(crate) weights: &'m [i8],
-    pub(crate) preprocess: &'m [u8; PreprocessRecord::LEN],
-    pub(crate) self_test: &'m [[u8; 4]],
-    pub(crate) names: &'m str,
-    pub(crate) labels: &'m str,
-    pub(crate) info: &'m str,
+    file: &'m [u8],
 }
 
 impl<'m> Sections<'m> {
@@ -117,19 +109,101 @@ impl<'m> Sections<'m> {
     pub(crate) fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
         check_header(file)?;
         let mut cursor = Cursor { file, index: 0, end: HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN };
-        Ok(Self {
-            graph: GraphRecord::read(cursor.one_record(SectionKind::Graph)?),
-            tensors: cursor.records(SectionKind::Tensors)?,
-            layers: cursor.records(SectionKind::Layers)?,
-            channels: cursor.records(SectionKind::Channels)?,
-            weights: bytemuck::cast_slice(cursor.bytes(SectionKind::Weights)?),
-            preprocess: cursor.one_record(SectionKind::Preprocess)?,
-            self_test: cursor.records(SectionKind::SelfTest)?,
-            names: cursor.text(SectionKind::Names)?,
-            labels: cursor.text(SectionKind::Labels)?,
-            info: cursor.text(SectionKind::Info)?,
-        })
+        cursor.one_record::<{ GraphRecord::LEN }>(SectionKind::Graph)?;
+        cursor.records::<{ TensorRecord::LEN }>(SectionKind::Tensors)?;
+        cursor.records::<{ LayerRecord::LEN }>(SectionKind::Layers)?;
+        cursor.records::<{ ChannelRecord::LEN }>(SectionKind::Channels)?;
+        cursor.bytes(SectionKind::Weights)?;
+        cursor.one_record::<{ PreprocessRecord::LEN }>(SectionKind::Preprocess)?;
+        cursor.records::<4>(SectionKind::SelfTest)?;
+        cursor.text(SectionKind::Names)?;
+        cursor.text(SectionKind::Labels)?;
+        cursor.text(SectionKind::Info)?;
+        Ok(Self { file })
     }
+
+    /// The whole file.
+    pub(crate) const fn file(&self) -> &'m [u8] {
+        self.file
+    }
+
+    #[inline(never)]
+    pub(crate) fn graph(&self) -> GraphRecord {
+        GraphRecord::read(self.record(SectionKind::Graph))
+    }
+
+    #[inline(never)]
+    pub(crate) fn tensors(&self) -> &'m [[u8; TensorRecord::LEN]] {
+        self.records(SectionKind::Tensors)
+    }
+
+    #[inline(never)]
+    pub(crate) fn layers(&self) -> &'m [[u8; LayerRecord::LEN]] {
+        self.records(SectionKind::Layers)
+    }
+
+    #[inline(never)]
+    pub(crate) fn channels(&self) -> &'m [[u8; ChannelRecord::LEN]] {
+        self.records(SectionKind::Channels)
+    }
+
+    pub(crate) fn weights(&self) -> &'m [i8] {
+        bytemuck::cast_slice(self.bytes(SectionKind::Weights))
+    }
+
+    pub(crate) fn preprocess(&self) -> PreprocessRecord {
+        PreprocessRecord::read(self.record(SectionKind::Preprocess))
+    }
+
+    pub(crate) fn self_test(&self) -> &'m [[u8; 4]] {
+        self.records(SectionKind::SelfTest)
+    }
+
+    pub(crate) fn names(&self) -> &'m str {
+        self.text(SectionKind::Names)
+    }
+
+    pub(crate) fn labels(&self) -> &'m str {
+        self.text(SectionKind::Labels)
+    }
+
+    pub(crate) fn info(&self) -> &'m str {
+        self.text(SectionKind::Info)
+    }
+
+    /// The bytes of a section; the table names them, as [`Self::parse`] has seen.
+    #[inline(never)]
+    fn bytes(&self, kind: SectionKind) -> &'m [u8] {
+        let range = entry(self.file, kind as usize - 1).map(|entry| entry.offset..entry.offset + entry.len);
+        range.and_then(|range| self.file.get(range)).unwrap_or_default()
+    }
+
+    fn records<const N: usize>(&self, kind: SectionKind) -> &'m [[u8; N]] {
+        self.bytes(kind).as_chunks().0
+    }
+
+    fn record<const N: usize>(&self, kind: SectionKind) -> &'m [u8; N] {
+        self.bytes(kind).first_chunk().unwrap_or(&[0; N])
+    }
+
+    #[inline(never)]
+    fn text(&self, kind: SectionKind) -> &'m str {
+        core::str::from_utf8(self.bytes(kind)).unwrap_or_default()
+    }
+}
+
+/// An entry of the section table.
+struct Entry {
+    kind: u32,
+    offset: usize,
+    len: usize,
+}
+
+/// Entry `index`; `None` when the file ends before.
+fn entry(file: &[u8], index: usize) -> Option<Entry> {
+    let at = HEADER_LEN + index * ENTRY_LEN;
+    let (kind, offset, len) = (u32_at(file, at)?, u32_at(file, at + 4)?, u32_at(file, at + 8)?);
+    Some(Entry { kind, offset: offset as usize, len: len as usize })
 }
 
 fn u32_at(file: &[u8], at: usize) -> Option<u32> {
@@ -178,9 +252,8 @@ struct Cursor<'m> {
 impl<'m> Cursor<'m> {
     /// The bytes of the next section, which must be of this kind and in its place.
     fn bytes(&mut self, kind: SectionKind) -> Result<&'m [u8], LoadError> {
-        let entry = HEADER_LEN + self.index * ENTRY_LEN;
-        let field = |at| u32_at(self.file, entry + at).ok_or(kind.error("the section table is cut short"));
-        let (stored_kind, offset, length) = (field(0)?, field(4)? as usize, field(8)? as usize);
+        let entry = entry(self.file, self.index).ok_or(kind.error("the section table is cut short"))?;
+        let Entry { kind: stored_kind, offset, len } = entry;
         if stored_kind != kind as u32 {
             return Err(kind.error("is missing or not in its place in the section table"));
         }
@@ -188,7 +261,7 @@ impl<'m> Cursor<'m> {
             return Err(kind.error("does not start where the section before it ends"));
         }
         let past = kind.error("ends past the file");
-        let end = offset.checked_add(length).ok_or(past)?;
+        let end = offset.checked_add(len).ok_or(past)?;
         let gap = self.file.get(self.end..offset).ok_or(past)?;
         let bytes = self.file.get(offset..end).ok_or(past)?;
         if gap.iter().any(|byte| *byte != 0) {

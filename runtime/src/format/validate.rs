@@ -20,43 +20,43 @@ fn ensure(condition: bool, problem: &'static str) -> Check {
 /// Not inlined, like the check of a layer: the stack that a check needs is free again when it returns.
 #[inline(never)]
 pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError> {
-    let layers = sections.layers.len();
+    let layers = sections.layers().len();
     check_counts(sections)?;
-    for (index, bytes) in sections.tensors.iter().enumerate() {
+    for (index, bytes) in sections.tensors().iter().enumerate() {
         let tensor = TensorRecord::read(bytes);
         if !bytes.ends_with(&[0; 2]) {
             return Err(LoadError::Tensor { index, problem: "its unused bytes are not 0" });
         }
-        check_tensor(&tensor, index, layers, sections.graph.activation_bytes)
+        check_tensor(&tensor, index, layers, sections.graph().activation_bytes)
             .map_err(|problem| LoadError::Tensor { index, problem })?;
     }
     check_activation_bytes(sections)?;
     let mut used = Used::default();
-    for (index, bytes) in sections.layers.iter().enumerate() {
+    for (index, bytes) in sections.layers().iter().enumerate() {
         let layer = LayerRecord::read(bytes);
         check_layer(sections, &mut used, &layer, index)
             .map_err(|problem| LoadError::Layer { index, problem })?;
     }
     check_overlaps(sections)?;
     check_texts(sections)?;
-    let preprocess = preprocess(&PreprocessRecord::read(sections.preprocess))
-        .map_err(|problem| SectionKind::Preprocess.error(problem))?;
+    let preprocess =
+        preprocess(&sections.preprocess()).map_err(|problem| SectionKind::Preprocess.error(problem))?;
     check_input(sections, &preprocess)?;
     Ok(preprocess)
 }
 
 fn check_counts(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let layers = sections.layers.len();
+    let layers = sections.layers().len();
     if layers == 0 || layers > MAX_LAYERS {
         return Err(SectionKind::Layers.error("a model has 1 to 4096 layers"));
     }
-    if sections.tensors.len() != layers + 1 {
+    if sections.tensors().len() != layers + 1 {
         return Err(SectionKind::Tensors.error("there must be one tensor more than layers"));
     }
-    if sections.self_test.len() != layers + 1 {
+    if sections.self_test().len() != layers + 1 {
         return Err(SectionKind::SelfTest.error("there must be a seed and one hash a layer"));
     }
-    if sections.self_test.first() == Some(&[0; 4]) {
+    if sections.self_test().first() == Some(&[0; 4]) {
         return Err(SectionKind::SelfTest.error("the seed must not be 0"));
     }
     Ok(())
@@ -91,8 +91,8 @@ fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_b
 
 /// The arena is exactly as long as the furthest tensor reaches.
 fn check_activation_bytes(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let furthest = sections.tensors.iter().map(|bytes| end(&TensorRecord::read(bytes))).max();
-    if furthest == Some(sections.graph.activation_bytes.into()) {
+    let furthest = sections.tensors().iter().map(|bytes| end(&TensorRecord::read(bytes))).max();
+    if furthest == Some(sections.graph().activation_bytes.into()) {
         return Ok(());
     }
     Err(SectionKind::Graph.error("its size of the activations is not where the furthest tensor ends"))
@@ -109,7 +109,7 @@ struct Used {
 impl Used {
     fn weights<'m>(&mut self, sections: &Sections<'m>, layer: &LayerRecord, count: usize) -> Check<&'m [i8]> {
         take(
-            sections.weights,
+            sections.weights(),
             &mut self.weights,
             layer.weights,
             count,
@@ -124,7 +124,7 @@ impl Used {
         count: usize,
     ) -> Check<&'m [[u8; ChannelRecord::LEN]]> {
         let problem = "its channel records are not in the file or not in order";
-        take(sections.channels, &mut self.channels, layer.channels, count, problem)
+        take(sections.channels(), &mut self.channels, layer.channels, count, problem)
     }
 }
 
@@ -147,7 +147,7 @@ fn take<'m, T>(
 fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, index: usize) -> Check {
     let input = readable(sections, layer.input, index)?;
     let output = tensor(sections, index + 1)?;
-    let last = index + 1 == sections.layers.len();
+    let last = index + 1 == sections.layers().len();
     ensure(last == (layer.op == LayerRecord::DENSE), "the last layer and no other must be dense")?;
     ensure(
         layer.op == LayerRecord::CONV || layer.skip == LayerRecord::NO_SKIP,
@@ -169,7 +169,7 @@ fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, in
 }
 
 fn tensor(sections: &Sections<'_>, index: usize) -> Check<TensorRecord> {
-    sections.tensors.get(index).map(TensorRecord::read).ok_or("names a tensor that is not there")
+    sections.tensors().get(index).map(TensorRecord::read).ok_or("names a tensor that is not there")
 }
 
 /// A tensor that layer `index` may read: written before, and kept until then.
@@ -372,7 +372,7 @@ fn check_average_pool(
 /// Tensor `i` lives from layer `i - 1`, which writes it, to its last use.
 #[inline(never)]
 fn check_overlaps(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let records = || sections.tensors.iter().map(TensorRecord::read).enumerate();
+    let records = || sections.tensors().iter().map(TensorRecord::read).enumerate();
     for (later, b) in records() {
         for (earlier, a) in records().take(later) {
             let apart = end(&a) <= b.offset.into() || end(&b) <= a.offset.into();
@@ -396,7 +396,7 @@ fn in_place(
     later: usize,
     b: &TensorRecord,
 ) -> bool {
-    let Some(layer) = later.checked_sub(1).and_then(|writer| sections.layers.get(writer)) else {
+    let Some(layer) = later.checked_sub(1).and_then(|writer| sections.layers().get(writer)) else {
         return false;
     };
     let layer = LayerRecord::read(layer);
@@ -410,11 +410,16 @@ fn in_place(
 /// each of its lines takes long, and none can send control codes to a terminal.
 #[inline(never)]
 fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let classes = sections.tensors.last().map_or(0, |bytes| TensorRecord::read(bytes).c.into());
+    let classes = sections.tensors().last().map_or(0, |bytes| TensorRecord::read(bytes).c.into());
     let texts = [
-        (SectionKind::Names, sections.names, Some(sections.layers.len()), "does not hold one name a layer"),
-        (SectionKind::Labels, sections.labels, Some(classes), "does not hold one label a class"),
-        (SectionKind::Info, sections.info, None, ""),
+        (
+            SectionKind::Names,
+            sections.names(),
+            Some(sections.layers().len()),
+            "does not hold one name a layer",
+        ),
+        (SectionKind::Labels, sections.labels(), Some(classes), "does not hold one label a class"),
+        (SectionKind::Info, sections.info(), None, ""),
     ];
     for (kind, text, expected, problem) in texts {
         if text.len() > MAX_TEXT {

@@ -19,17 +19,23 @@ pub(crate) fn max(
     values: &[i8],
     out: &mut [i8],
 ) -> Option<()> {
-    let row_len = input.w * input.c;
-    for (index, out) in out.chunks_exact_mut((output.w * output.c).max(1)).enumerate() {
-        let rows = window_rows(window, index, input.h);
-        max_row(kernels, window, input.c, rows.map(|row| values.get(row * row_len..)?.get(..row_len)), out)?;
+    let row_len = input.w() * input.c();
+    for (index, out) in out.chunks_exact_mut((output.w() * output.c()).max(1)).enumerate() {
+        let rows = window_rows(window, index, input.h());
+        max_row(
+            kernels,
+            window,
+            input.c(),
+            rows.map(|row| values.get(row * row_len..)?.get(..row_len)),
+            out,
+        )?;
     }
     Some(())
 }
 
 /// The rows of a map of `rows` rows that the windows of output row `index` see.
 pub(crate) fn window_rows(window: &Window, index: usize, rows: usize) -> Range<usize> {
-    clip(index * window.stride[0], window.pads[0], window.kernel[0], rows)
+    clip(index * window.stride()[0], window.pads()[0], window.kernel()[0], rows)
 }
 
 /// One output row, from the rows of the map that [`window_rows`] names.
@@ -44,8 +50,9 @@ pub(crate) fn max_row<'a>(
     for row in rows {
         let row = row?;
         for (index, out) in out.chunks_exact_mut(channels.max(1)).enumerate() {
-            let start = index * window.stride[1];
-            for column in clip(start, window.pads[1], window.kernel[1], row.len().checked_div(channels)?) {
+            let start = index * window.stride()[1];
+            for column in clip(start, window.pads()[1], window.kernel()[1], row.len().checked_div(channels)?)
+            {
                 (kernels.max_into)(out, row.get(column * channels..)?.get(..channels)?);
             }
         }
@@ -73,12 +80,12 @@ pub(crate) fn average(
     for (block, out) in out.chunks_mut(SUM_CHANNELS).enumerate() {
         let mut sums = [0i32; SUM_CHANNELS];
         let sums = sums.get_mut(..out.len())?;
-        for pixel in values.chunks_exact(output.c.max(1)) {
+        for pixel in values.chunks_exact(output.c().max(1)) {
             (kernels.sum_into)(sums, pixel.get(block * SUM_CHANNELS..)?.get(..out.len())?);
         }
         for (out, sum) in out.iter_mut().zip(sums) {
             let acc = (channel.bias + *sum) << acc_shift;
-            *out = requantize(acc, channel.multiplier, output.zero_point, low, high);
+            *out = requantize(acc, channel.multiplier, output.zero_point(), low, high);
         }
     }
     Some(())

@@ -18,7 +18,7 @@
 use core::arch::asm;
 
 use super::layout::{self, Dsp, Layout};
-use super::tiles::{self, Job, Tiles, channels_of_tile};
+use super::tiles::{self, Job, Microkernel, SAVED, Tiles, channels_of_tile};
 use crate::Isa;
 use crate::format::records::ChannelRecord;
 use crate::kernels::{Kernels, Patches, Shape};
@@ -59,14 +59,11 @@ impl Tiles for Dsp {
         Some(())
     }
 
-    unsafe fn run(lanes: usize, job: &Job) {
-        // SAFETY: each asks for what the caller of `run` vouches for, with its number of lanes.
-        unsafe {
-            match lanes {
-                2 => multiply_2(job),
-                4 => multiply_4(job),
-                _ => multiply_6(job),
-            }
+    fn microkernel(lanes: usize) -> Microkernel {
+        match lanes {
+            2 => multiply_2,
+            4 => multiply_4,
+            _ => multiply_6,
         }
     }
 }

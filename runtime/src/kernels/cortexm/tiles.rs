@@ -20,14 +20,17 @@ pub(super) trait Tiles: Layout {
     fn pack_tile(shape: &Shape, patches: &Patches<'_>, first: usize, panel: &mut [Self::Value])
     -> Option<()>;
 
-    /// Computes some channels of a tile.
-    ///
-    /// # Safety
-    /// This CPU has the instructions. `job.panel` is aligned to 4 bytes and has `lanes` packed values for every weight of a channel;
-    /// `job.weights` has `job.depth` weights for each of the records; and these channels of all pixels of the tile can be written at
-    /// `job.out` and, if a shortcut joins, read at `job.skip`.
-    unsafe fn run(lanes: usize, job: &Job);
+    /// The microkernel for that many.
+    fn microkernel(lanes: usize) -> Microkernel;
 }
+
+/// Computes some channels of a tile.
+///
+/// # Safety
+/// This CPU has the instructions. The job's `panel` is aligned to 4 bytes and has a packed value of each of the microkernel's lanes for
+/// every weight of a channel; `weights` has `depth` weights for each of the records; and these channels of all pixels of the tile can
+/// be written at `out` and, if a shortcut joins, read at `skip`.
+pub(super) type Microkernel = unsafe extern "C" fn(Job);
 
 /// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
 pub(super) fn pack_patches<T: Tiles>(
@@ -55,12 +58,15 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
         let within = |channel: usize| channel.max(channels.start).min(channels.end);
         within(skip.channel)..within(skip.channel + skip.channel_count)
     });
-    let tiles = (0..block.patches.pixels).step_by(T::MR);
-    for (first, panel) in tiles.zip(block.panels.chunks_exact(panel_len::<T>(shape)?.max(1))) {
+    let (mut first, mut panels) = (0, block.panels);
+    while first < block.patches.pixels {
+        let (panel, behind) = panels.split_at_checked(panel_len::<T>(shape)?)?;
         let tile = Tile { block, panel, first, pixels: (block.patches.pixels - first).min(T::MR) };
         tile.run::<T>(channels.start..joined.start, None, out)?;
         tile.run::<T>(joined.clone(), target.skip.as_ref(), out)?;
         tile.run::<T>(joined.end..channels.end, None, out)?;
+        tile.clamp(channels.clone(), out)?;
+        (first, panels) = (first + T::MR, behind);
     }
     Some(())
 }
@@ -119,7 +125,8 @@ impl Tile<'_> {
             fours: start.wrapping_add(depth / 4 * 4),
             end: start.wrapping_add(depth),
             depth,
-            records: records.as_ptr_range(),
+            record: records.as_ptr_range().start,
+            records_end: records.as_ptr_range().end,
             out: last,
             step: out_step,
             skip: joining.values,
@@ -135,8 +142,8 @@ impl Tile<'_> {
         // SAFETY: a table exists only in a build for CPUs that have its instructions. The panel's address and length have just been looked
         // at, `weights` is as long as the records ask for, and `place` has seen that in `out` and in the shortcut's values these channels
         // of all pixels exist; a shortcut in `out` is read by the pointer that `out` is written by.
-        unsafe { T::run(lanes, &job) };
-        self.clamp(channels, out)
+        unsafe { T::microkernel(lanes)(job) };
+        Some(())
     }
 
     /// Where a channel of the tile's last pixel is; `None` when it, any other pixel or one of the `count` channels is not in `values`.
@@ -146,6 +153,7 @@ impl Tile<'_> {
     }
 
     /// The assembly clamps to what a byte holds, which is all that most layers ask for.
+    #[inline(never)]
     fn clamp(&self, channels: Range<usize>, out: &mut [i8]) -> Option<()> {
         let ConvBlock { target: Target { grid, epilogue, .. }, .. } = self.block;
         let [low, high] = epilogue.clamp;
@@ -170,7 +178,8 @@ struct Joining {
     shift: u8,
 }
 
-/// What the assembly is told: its stack frame, word by word. It goes through pixels from the last one to the first.
+/// What the assembly is told, and where it keeps what it has no registers for: its arguments on the stack are its own. It goes through
+/// pixels from the last one to the first.
 #[repr(C)]
 pub(super) struct Job {
     pub(super) panel: *const i8,
@@ -180,7 +189,10 @@ pub(super) struct Job {
     pub(super) fours: *const i8,
     pub(super) end: *const i8,
     pub(super) depth: usize,
-    pub(super) records: Range<*const [u8; ChannelRecord::LEN]>,
+    /// The first channel's.
+    pub(super) record: *const [u8; ChannelRecord::LEN],
+    /// Where the last one ends.
+    pub(super) records_end: *const [u8; ChannelRecord::LEN],
     /// The first channel of the last pixel.
     pub(super) out: *mut i8,
     /// Distance of pixels.
@@ -199,24 +211,22 @@ pub(super) struct Job {
     pub(super) weights: *const i8,
 }
 
-/// A function that computes some channels of a tile. While it multiplies, the sums are in r4 and on, the panel is at r0 and the weights
-/// are at r1; the instruction set's products take all other registers. So all else is in the stack frame, which is a [`Job`].
+/// Bytes of the registers that a microkernel saves below its [`Job`].
+pub(super) const SAVED: usize = 9 * 4;
+
+/// A microkernel. While it multiplies, the sums are in r4 and on, the panel is at r0 and the weights
+/// are at r1; the instruction set's products take all other registers. So all else is in memory, in the [`Job`].
 macro_rules! channels_of_tile {
     ($name:ident, $isa:ident, [$first:literal, $($other:literal),+], [$($last:literal),+]) => {
         #[unsafe(naked)]
-        unsafe extern "C" fn $name(job: *const Job) {
+        unsafe extern "C" fn $name(job: Job) {
             core::arch::naked_asm!(
                 // The one that knows the instructions of all: a target alone, as Armv8-M is, has no DSP instructions.
                 ".cpu cortex-m33",
+                // The first four words of an argument of that size arrive in registers, the others on the stack (AAPCS32, 6.5): pushed,
+                // they are in front of them.
+                "push {{r0, r1, r2, r3}}",
                 "push {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
-                "sub sp, #{frame}",
-                "mov r9, sp",
-                "ldm r0!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
-                "stm r9!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
-                "ldm r0!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
-                "stm r9!, {{r1, r2, r3, r4, r5, r6, r7, r8}}",
-                "ldm r0, {{r1, r2}}",
-                "stm r9, {{r1, r2}}",
                 // Where the code for the last pixel is: bit 0 says that it is Thumb code.
                 "ldr r2, [sp, #{entry}]",
                 "mov r12, #24",
@@ -322,26 +332,26 @@ macro_rules! channels_of_tile {
                 "ldrd r2, r3, [sp, #{record}]",
                 "cmp r2, r3",
                 "bne.w 20b",
-                "add sp, #{frame}",
-                "pop {{r4, r5, r6, r7, r8, r9, r10, r11, pc}}",
-                frame = const size_of::<Job>(),
-                panel = const core::mem::offset_of!(Job, panel),
-                sixteens = const core::mem::offset_of!(Job, sixteens),
-                fours = const core::mem::offset_of!(Job, fours),
-                end = const core::mem::offset_of!(Job, end),
-                depth = const core::mem::offset_of!(Job, depth),
-                record = const core::mem::offset_of!(Job, records),
-                out = const core::mem::offset_of!(Job, out),
-                step = const core::mem::offset_of!(Job, step),
-                skip = const core::mem::offset_of!(Job, skip),
-                skip_step = const core::mem::offset_of!(Job, skip_step),
-                entry = const core::mem::offset_of!(Job, unused_pixels),
-                skip_entry = const core::mem::offset_of!(Job, skip_entry),
-                zero_point = const core::mem::offset_of!(Job, zero_point),
-                skip_shift = const core::mem::offset_of!(Job, skip_shift),
-                skip_offset = const core::mem::offset_of!(Job, skip_offset),
-                skip_rounding = const core::mem::offset_of!(Job, skip_rounding),
-                weights = const core::mem::offset_of!(Job, weights),
+                "pop {{r4, r5, r6, r7, r8, r9, r10, r11, lr}}",
+                "add sp, #16",
+                "bx lr",
+                panel = const SAVED + core::mem::offset_of!(Job, panel),
+                sixteens = const SAVED + core::mem::offset_of!(Job, sixteens),
+                fours = const SAVED + core::mem::offset_of!(Job, fours),
+                end = const SAVED + core::mem::offset_of!(Job, end),
+                depth = const SAVED + core::mem::offset_of!(Job, depth),
+                record = const SAVED + core::mem::offset_of!(Job, record),
+                out = const SAVED + core::mem::offset_of!(Job, out),
+                step = const SAVED + core::mem::offset_of!(Job, step),
+                skip = const SAVED + core::mem::offset_of!(Job, skip),
+                skip_step = const SAVED + core::mem::offset_of!(Job, skip_step),
+                entry = const SAVED + core::mem::offset_of!(Job, unused_pixels),
+                skip_entry = const SAVED + core::mem::offset_of!(Job, skip_entry),
+                zero_point = const SAVED + core::mem::offset_of!(Job, zero_point),
+                skip_shift = const SAVED + core::mem::offset_of!(Job, skip_shift),
+                skip_offset = const SAVED + core::mem::offset_of!(Job, skip_offset),
+                skip_rounding = const SAVED + core::mem::offset_of!(Job, skip_rounding),
+                weights = const SAVED + core::mem::offset_of!(Job, weights),
                 bias = const ChannelRecord::BIAS,
                 mantissa = const ChannelRecord::MANTISSA,
                 factor = const ChannelRecord::SKIP_MULTIPLIER,

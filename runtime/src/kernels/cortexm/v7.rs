@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "assembly")]
 
 use super::layout::{self, Layout, V7};
-use super::tiles::{self, Job, Tiles, channels_of_tile};
+use super::tiles::{self, Job, Microkernel, SAVED, Tiles, channels_of_tile};
 use crate::Isa;
 use crate::format::records::ChannelRecord;
 use crate::kernels::{Kernels, Patches, Shape};
@@ -37,9 +37,8 @@ impl Tiles for V7 {
         Some(())
     }
 
-    unsafe fn run(_: usize, job: &Job) {
-        // SAFETY: each asks for what the caller of `run` vouches for, with its number of lanes.
-        unsafe { multiply_4(job) };
+    fn microkernel(_: usize) -> Microkernel {
+        multiply_4
     }
 }
 

@@ -11,7 +11,7 @@ use self::direct::DirectPlan;
 use self::pooled::PooledRows;
 use self::winograd::WinogradPlan;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
-use crate::model::{Conv, Layer, Op, Pool, Tensor};
+use crate::model::{Conv, Layer, Op, Tensor};
 use crate::threads::Threads;
 
 /// How one convolution is executed, and the memory it needs for that.
@@ -26,7 +26,8 @@ pub(crate) struct ConvPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Direct(DirectPlan),
-    Winograd(WinogradPlan),
+    /// Its plan is made again where it is carried out: stored, it would take a microcontroller's stack, which has no use for it.
+    Winograd,
 }
 
 /// Memory of a method, and where its work can be cut.
@@ -42,8 +43,21 @@ struct Needs {
     row_len: usize,
     /// Rows that are computed together: work is best cut at multiples of it.
     row_step: usize,
-    /// Rows that are best computed with one call.
-    block_rows: usize,
+}
+
+/// What is convolved: a layer's output, or the map before its pooling.
+#[derive(Debug, Clone, Copy)]
+struct Map {
+    h: usize,
+    w: usize,
+    c: usize,
+}
+
+impl Map {
+    fn of(conv: &Conv<'_>, input: &Tensor, output: &Tensor) -> Self {
+        let [h, w] = conv.map(input);
+        Self { h, w, c: output.c() }
+    }
 }
 
 /// Multiply-accumulates that are worth another thread.
@@ -63,22 +77,20 @@ pub(crate) fn useful_threads(layer: &Layer<'_>, threads: usize) -> usize {
 impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
-        let map = match conv.pool {
-            Some(Pool { rows, columns, .. }) => Tensor { h: rows, w: columns, ..*output },
-            None => *output,
-        };
+        let map = Map::of(conv, input, output);
         let winograd = kernels.winograd();
         let pays = winograd.is_some_and(|winograd| WinogradPlan::pays(conv, input, &map, &winograd.costs));
-        let (method, mut needs) = if pays {
+        let (method, mut needs, block_rows) = if pays {
             let (plan, needs) = WinogradPlan::new(input, &map)?;
-            (Method::Winograd(plan), needs)
+            (Method::Winograd, needs, plan.output_rows())
         } else {
-            let (plan, needs) = DirectPlan::new(conv, input, &map, &kernels.direct)?;
-            (Method::Direct(plan), needs)
+            let (plan, needs) =
+                DirectPlan::new(shape(conv, input, output), conv, input, &map, &kernels.direct)?;
+            (Method::Direct(plan), needs, plan.block_rows)
         };
         let pooled = match &conv.pool {
             Some(pool) => {
-                let (rows, needs_of_all) = PooledRows::new(pool, output, &needs)?;
+                let (rows, needs_of_all) = PooledRows::new(pool, &map, output, &needs, block_rows)?;
                 needs = needs_of_all;
                 Some(rows)
             }
@@ -109,10 +121,10 @@ impl ConvPlan {
             shape: shape(conv, &layer.input, &layer.output),
             weights: conv.weights,
             channels: conv.channels.0,
-            skip: conv.skip.map(|skip| (skip.tensor.zero_point, skip.shift)),
+            skip: conv.skip.map(|skip| (skip.tensor.zero_point(), skip.shift)),
         };
         match self.method {
-            Method::Winograd(_) => (kernels.winograd()?.pack_weights)(&source, packed),
+            Method::Winograd => (kernels.winograd()?.pack_weights)(&source, packed),
             Method::Direct(_) => match kernels.direct.packing {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),
@@ -123,9 +135,17 @@ impl ConvPlan {
 
 /// The convolution as a matrix product.
 fn shape(conv: &Conv<'_>, input: &Tensor, output: &Tensor) -> Shape {
-    let [kernel_rows, kernel_columns] = conv.window.kernel;
-    let run_len = kernel_columns * input.c;
-    Shape { channels: output.c, runs: kernel_rows, run_len, pixels: input.index == 0 }
+    let [kernel_rows, kernel_columns] = conv.window.kernel();
+    let run_len = kernel_columns * input.c();
+    Shape { channels: output.c(), runs: kernel_rows, run_len, pixels: input.index() == 0 }
+}
+
+/// The activations that a convolution reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) values: &'a [i8],
+    /// Shortcut values; `None` when the output holds them.
+    pub(crate) skip: Option<&'a [i8]>,
 }
 
 /// One convolution and what it reads. Any of its output rows can be computed at any time, by any thread.
@@ -135,18 +155,16 @@ pub(crate) struct ConvRun<'a> {
     pub(crate) conv: &'a Conv<'a>,
     pub(crate) plan: &'a ConvPlan,
     pub(crate) kernels: &'a Kernels,
-    pub(crate) input: &'a [i8],
-    /// Shortcut values; `None` when the output holds them.
-    pub(crate) skip: Option<&'a [i8]>,
+    pub(crate) inputs: &'a Inputs<'a>,
     /// Packed weights, or the model's own.
     pub(crate) weights: &'a [i8],
 }
 
-impl ConvRun<'_> {
+impl<'a> ConvRun<'a> {
     /// Computes all rows, on as many threads as pays.
     pub(crate) fn run(&self, threads: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         let Needs { scratch_len, rows, row_len, row_step, .. } = self.plan.needs;
-        let parts = useful_threads(self.layer, threads.count());
+        let parts = if threads.count() == 1 { 1 } else { useful_threads(self.layer, threads.count()) };
         if parts == 1 {
             return self.part(0..rows, out, scratch);
         }
@@ -165,6 +183,7 @@ impl ConvRun<'_> {
     }
 
     /// Computes some output rows.
+    #[inline]
     fn part(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.pooled {
             Some(pooled) => pooled::run(self, pooled, rows, out, scratch),
@@ -173,39 +192,37 @@ impl ConvRun<'_> {
     }
 
     /// Convolves the rows `rows` of the map into `out`.
-    #[inline(never)]
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),
-            Method::Winograd(plan) => winograd::run(self, plan, rows, out, scratch),
+            Method::Winograd => winograd::run(self, rows, out, scratch),
         }
     }
 
     const fn epilogue(&self) -> Epilogue {
-        Epilogue { zero_point: self.layer.output.zero_point, clamp: self.conv.clamp }
+        Epilogue { zero_point: self.layer.output.zero_point(), clamp: self.conv.clamp }
     }
 
     /// The shortcut of the block of output pixels that starts at pixel `first`, with rows of `width` pixels; `None` when
     /// the pixels follow each other through the whole map.
-    fn skip(&self, first: usize, width: Option<usize>) -> Option<SkipValues<'_>> {
+    fn skip(&self, first: usize, width: Option<usize>) -> Option<SkipValues<'a>> {
         let skip = self.conv.skip?;
-        let Tensor { w, c, .. } = skip.tensor;
+        let (w, c, stride) = (skip.tensor.w(), skip.tensor.c(), skip.stride());
         let (row, column) =
-            (first.checked_div(self.layer.output.w)?, first.checked_rem(self.layer.output.w)?);
-        let start = (row * w + column) * skip.stride * c;
-        let rows =
-            Grid { start, width: self.layer.output.w, row: skip.stride * w * c, column: skip.stride * c };
+            (first.checked_div(self.layer.output.w())?, first.checked_rem(self.layer.output.w())?);
+        let start = (row * w + column) * stride * c;
+        let rows = Grid { start, width: self.layer.output.w(), row: stride * w * c, column: stride * c };
         let grid = match width {
             Some(width) => Grid { width, ..rows },
-            None if skip.stride == 1 => Grid::line(start, c),
+            None if stride == 1 => Grid::line(start, c),
             None => rows,
         };
         Some(SkipValues {
-            values: self.skip,
+            values: self.inputs.skip,
             grid,
             channel_count: c,
-            channel: skip.channel,
-            zero_point: skip.tensor.zero_point,
+            channel: skip.channel(),
+            zero_point: skip.tensor.zero_point(),
             shift: skip.shift,
         })
     }

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, Needs};
-use crate::model::{Pool, Tensor};
+use super::{ConvRun, Map, Needs};
+use crate::model::{Tensor, Window};
 use crate::ops::pool;
 
 /// The rows of the map that exist at a time.
@@ -18,19 +18,24 @@ pub(super) struct PooledRows {
 }
 
 impl PooledRows {
-    /// The rows, and what convolution and pooling need together.
-    pub(super) fn new(pool: &Pool, output: &Tensor, convolution: &Needs) -> Option<(Self, Needs)> {
-        let ([kernel, _], [stride, _]) = (pool.window.kernel, pool.window.stride);
-        let group = convolution.block_rows.checked_div(stride)?.min(output.h).max(1);
-        let row_len = pool.columns.checked_mul(output.c)?;
+    /// The rows, and what convolution and pooling need together; `block_rows` rows of the map are best convolved with one call.
+    pub(super) fn new(
+        pool: &Window,
+        map: &Map,
+        output: &Tensor,
+        convolution: &Needs,
+        block_rows: usize,
+    ) -> Option<(Self, Needs)> {
+        let ([kernel, _], [stride, _]) = (pool.kernel(), pool.stride());
+        let group = block_rows.checked_div(stride)?.min(output.h()).max(1);
+        let row_len = map.w.checked_mul(output.c())?;
         let map_rows = (group - 1) * stride + kernel;
         let map_len = map_rows.checked_mul(row_len)?.checked_next_multiple_of(64)?;
         let needs = Needs {
             scratch_len: convolution.scratch_len.checked_next_multiple_of(64)?.checked_add(map_len)?,
-            rows: output.h,
-            row_len: output.w * output.c,
+            rows: output.h(),
+            row_len: output.w() * output.c(),
             row_step: 1,
-            block_rows: group,
             ..*convolution
         };
         Some((Self { group, row_len, map_len }, needs))
@@ -50,9 +55,10 @@ pub(super) fn run(
     let pool = run.conv.pool.as_ref()?;
     let output = &run.layer.output;
     let (map, scratch) = scratch.split_at_mut_checked(plan.map_len)?;
-    let seen_by = |row| pool::window_rows(&pool.window, row, pool.rows);
+    let [map_rows, _] = run.conv.map(&run.layer.input);
+    let seen_by = |row| pool::window_rows(pool, row, map_rows);
     let mut there = 0..0;
-    for (index, out) in out.chunks_mut((plan.group * output.w * output.c).max(1)).enumerate() {
+    for (index, out) in out.chunks_mut((plan.group * output.w() * output.c()).max(1)).enumerate() {
         let first = rows.start + index * plan.group;
         let last = rows.end.min(first + plan.group) - 1;
         let seen = seen_by(first).start..seen_by(last).end;
@@ -69,10 +75,10 @@ pub(super) fn run(
         let new = map.get_mut(kept_len..)?.get_mut(..missing.len() * plan.row_len)?;
         run.rows(missing, new, scratch)?;
         there = seen;
-        for (row, out) in (first..).zip(out.chunks_exact_mut((output.w * output.c).max(1))) {
+        for (row, out) in (first..).zip(out.chunks_exact_mut((output.w() * output.c()).max(1))) {
             let rows =
                 seen_by(row).map(|row| map.get((row - there.start) * plan.row_len..)?.get(..plan.row_len));
-            pool::max_row(run.kernels, &pool.window, output.c, rows, out)?;
+            pool::max_row(run.kernels, pool, output.c(), rows, out)?;
         }
     }
     Some(())

@@ -1,7 +1,7 @@
 //! Input rows with their padding.
 
-use super::ConvRun;
-use crate::model::{Pad, Tensor};
+use super::{ConvRun, Inputs};
+use crate::model::Pad;
 
 /// A part of the padded input.
 pub(super) struct Part {
@@ -15,11 +15,10 @@ pub(super) struct Part {
 
 /// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
 /// below the bottom padding is padding too.
-#[inline(never)]
 pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Option<()> {
-    let ConvRun { conv, input, kernels, .. } = *run;
-    let [top, left, ..] = conv.window.pads;
-    let Tensor { h, w, c, .. } = run.layer.input;
+    let ConvRun { conv, inputs: Inputs { values: input, .. }, kernels, .. } = *run;
+    let [top, left, ..] = conv.window.pads();
+    let [h, w, c] = run.layer.input.size();
     let before = (left.saturating_sub(part.column) * c).min(part.row_len);
     let start = (part.column.saturating_sub(left) * c).min(w * c);
     let inside = (w * c - start).min(part.row_len - before);
@@ -38,6 +37,7 @@ pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Opt
 }
 
 /// Fills whole pixels with what a padded tap reads.
+#[inline(never)]
 fn fill_pad(out: &mut [i8], pad: Pad, channels: usize) {
     match pad {
         Pad::Uniform(value) => out.fill(value),

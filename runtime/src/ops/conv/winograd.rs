@@ -3,7 +3,7 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, Needs, rows};
+use super::{ConvRun, Map, Needs, rows};
 use crate::kernels::winograd::{
     BLOCK_CHANNELS, CHANNELS, Costs, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
     WeightPair, Winograd, is_exact, panel_len, stride,
@@ -38,35 +38,40 @@ pub(super) struct WinogradPlan {
 
 impl WinogradPlan {
     /// Whether the method can be used, exactly, and is faster than direct convolution.
-    pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Tensor, costs: &Costs) -> bool {
-        let fits =
-            conv.window.kernel == [3, 3] && conv.window.stride == [1, 1] && input.c.is_multiple_of(CHANNELS);
+    pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Map, costs: &Costs) -> bool {
+        let fits = conv.window.kernel() == [3, 3]
+            && conv.window.stride() == [1, 1]
+            && input.c().is_multiple_of(CHANNELS);
         let exact = is_exact(conv.weight_sum);
         let tiles = (output.h.div_ceil(TILE) * output.w.div_ceil(TILE)).next_multiple_of(GROUP);
-        fits && exact && costs.pays(output.h * output.w, tiles, [input.c, output.c])
+        fits && exact && costs.pays(output.h * output.w, tiles, [input.c(), output.c])
     }
 
     /// The plan and what it needs.
-    pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, Needs)> {
+    pub(super) fn new(input: &Tensor, output: &Map) -> Option<(Self, Needs)> {
         let (rows, columns) = (output.h.div_ceil(TILE), Tiles::of(output.w));
-        let chunks = input.c / CHANNELS;
+        let chunks = input.c() / CHANNELS;
         let row_bytes = columns.count.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
         let block_rows = (BLOCK_BYTES / row_bytes).clamp(1, rows);
         let weight_chunks = chunks.min(BLOCK_CHANNELS / CHANNELS);
         let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
-        let row_len = (columns.count * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
+        let row_len = (columns.count * TILE + INPUT_TILE - TILE).checked_mul(input.c())?;
         let plan =
             Self { width: output.w, columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
         let needs = Needs {
             scratch_len: plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?,
-            packed_len: panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?,
+            packed_len: panel_len(input.c()).checked_mul(output.c.div_ceil(CHANNELS))?,
             rows: output.h,
             row_len: output.w * output.c,
             row_step: TILE,
-            block_rows: block_rows * TILE,
         };
         Some((plan, needs))
+    }
+
+    /// Output rows of a block.
+    pub(super) const fn output_rows(&self) -> usize {
+        self.block_rows * TILE
     }
 
     fn block_tiles(&self) -> usize {
@@ -197,24 +202,20 @@ impl<'a> Scratch<'a> {
 }
 
 /// Computes output rows into `out`, block by block.
-pub(super) fn run(
-    run: &ConvRun<'_>,
-    plan: &WinogradPlan,
-    rows: Range<usize>,
-    out: &mut [i8],
-    scratch: &mut [i8],
-) -> Option<()> {
+pub(super) fn run(run: &ConvRun<'_>, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
     let winograd = run.kernels.winograd()?;
+    let (plan, _) =
+        &WinogradPlan::new(&run.layer.input, &Map::of(run.conv, &run.layer.input, &run.layer.output))?;
     let mut scratch = Scratch::new(plan, scratch)?;
-    let row_len = plan.width * run.layer.output.c;
-    let block_rows = plan.block_rows * TILE;
+    let row_len = plan.width * run.layer.output.c();
+    let block_rows = plan.output_rows();
     for (index, out) in out.chunks_mut(block_rows * row_len).enumerate() {
         let first = rows.start + index * block_rows;
         let rows = first..rows.end.min(first + block_rows);
         let tiles = TileOrder { rows: Tiles::of(rows.len()), columns: plan.columns };
         let block = Block { run, plan, winograd, rows, tiles };
         block.transform_input(&mut scratch)?;
-        let panel_len = panel_len(run.layer.input.c);
+        let panel_len = panel_len(run.layer.input.c());
         for (panel, weights) in run.weights.chunks_exact(panel_len).enumerate() {
             block.panel(panel * CHANNELS, weights, &mut scratch, out)?;
         }
@@ -242,7 +243,7 @@ impl Block<'_> {
             for column in 0..columns.count {
                 let out =
                     scratch.input.get_mut(self.tiles.number([row, column]) * chunks..)?.get_mut(..chunks)?;
-                let first = columns.start(column) * run.layer.input.c;
+                let first = columns.start(column) * run.layer.input.c();
                 (self.winograd.transform_input)(scratch.rows, row_len, first, out)?;
             }
         }
@@ -296,7 +297,7 @@ impl Block<'_> {
         [index, tiles]: [usize; 2],
         out: &mut [i8],
     ) -> Option<()> {
-        let (width, channels) = (self.plan.width, self.run.layer.output.c);
+        let (width, channels) = (self.plan.width, self.run.layer.output.c());
         let TileOrder { rows, columns } = self.tiles;
         let [row, column] = self.tiles.place(tile)?;
         let valid = [rows.len(row), columns.len(column)];

@@ -19,27 +19,49 @@ type Multiply = unsafe extern "C" fn(&mut Tile);
 
 /// Tiles of up to [`OUTPUTS`] pixels.
 pub(super) struct Columns<'a> {
-    patches: Patches<'a>,
+    patches: &'a Patches<'a>,
     /// The functions for the numbers of pixels.
-    functions: [Multiply; OUTPUTS],
+    functions: &'static [Multiply; OUTPUTS],
     /// What is the same for all tiles is there already.
     tile: Tile,
 }
 
-impl<'a> Columns<'a> {
-    /// For a block that has been checked. `None` when it is of another kind.
-    pub(super) fn new(block: &ConvBlock<'a>) -> Option<Self> {
-        let ConvBlock { shape, patches, .. } = *block;
+impl Columns<'_> {
+    /// Whether a block is of this kind.
+    pub(super) const fn fit(block: &ConvBlock<'_>) -> bool {
+        let inputs = block.patches.grid.column;
+        block.shape.run_len == 3 * inputs && functions(inputs).is_some()
+    }
+}
+
+/// The functions for a number of input channels.
+const fn functions(inputs: usize) -> Option<&'static [Multiply; OUTPUTS]> {
+    match inputs {
+        16 => Some(&Functions::<16>::ALL),
+        32 => Some(&Functions::<32>::ALL),
+        64 => Some(&Functions::<64>::ALL),
+        _ => None,
+    }
+}
+
+/// Those for a number of input channels.
+struct Functions<const INPUTS: usize>;
+
+impl<const INPUTS: usize> Functions<INPUTS> {
+    const ALL: [Multiply; OUTPUTS] = [
+        multiply_1::<INPUTS>,
+        multiply_2::<INPUTS>,
+        multiply_3::<INPUTS>,
+        multiply_4::<INPUTS>,
+        multiply_5::<INPUTS>,
+    ];
+}
+
+impl<'a> Tiles<'a> for Columns<'a> {
+    fn new(block: &'a ConvBlock<'a>) -> Option<Self> {
+        let ConvBlock { shape, patches, .. } = block;
         let inputs = patches.grid.column;
-        if shape.run_len != 3 * inputs {
-            return None;
-        }
-        let functions = match inputs {
-            16 => functions::<16>(),
-            32 => functions::<32>(),
-            64 => functions::<64>(),
-            _ => return None,
-        };
+        let functions = functions(inputs)?;
         let channels = channels(shape.channels, &block.target);
         let tile = Tile {
             add: 0,
@@ -53,19 +75,7 @@ impl<'a> Columns<'a> {
         };
         Some(Self { patches, functions, tile })
     }
-}
 
-const fn functions<const INPUTS: usize>() -> [Multiply; OUTPUTS] {
-    [
-        multiply_1::<INPUTS>,
-        multiply_2::<INPUTS>,
-        multiply_3::<INPUTS>,
-        multiply_4::<INPUTS>,
-        multiply_5::<INPUTS>,
-    ]
-}
-
-impl Tiles for Columns<'_> {
     #[inline]
     fn pixels(&self, first: usize) -> usize {
         row_rest(&self.patches.grid, first).min(OUTPUTS)
@@ -73,12 +83,12 @@ impl Tiles for Columns<'_> {
 
     #[inline]
     fn multiply(&mut self, first: usize, pixels: usize, sums: &mut Sums) -> Option<()> {
-        let Patches { source, grid, .. } = &self.patches;
+        let Patches { source, grid, .. } = self.patches;
         self.tile.pixels = source.as_ptr().wrapping_add(grid.place(first));
         self.tile.sums = sums.as_mut_ptr().cast();
         let multiply = self.functions.get(pixels.checked_sub(1)?)?;
         // SAFETY: this build is for a CPU with MVE. `check` has seen that all runs of all pixels are in the source, and the weights of
-        // `channels` channels; `new`, that a run is three pixels and that the function is the one for so many input channels. There are `NR`
+        // `channels` channels; `fit`, that a run is three pixels; the function is the one for so many input channels. There are `NR`
         // channels and `OUTPUTS` pixels at most, so there is room for the sums.
         unsafe { multiply(&mut self.tile) };
         Some(())

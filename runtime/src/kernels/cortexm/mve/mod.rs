@@ -66,13 +66,12 @@ fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
         return conv_shallow(block, out);
     }
     check(block)?;
-    match Columns::new(block) {
-        Some(columns) => conv_tiles(columns, block, out),
-        None => conv_tiles(Slices::new(block)?, block, out),
-    }
+    let conv_tiles = if Columns::fit(block) { conv_tiles::<Columns<'_>> } else { conv_tiles::<Slices<'_>> };
+    conv_tiles(block, out)
 }
 
 /// A layer that has less than one slice.
+#[inline(never)]
 fn conv_shallow(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let first = block.target.first_channel;
     for first_channel in (first..block.shape.channels.min(first + NR)).step_by(portable::NR) {
@@ -117,7 +116,10 @@ fn row_rest(grid: &Grid, first: usize) -> usize {
 type Sums = MaybeUninit<[i32; NR * MR]>;
 
 /// A kind of tiles.
-trait Tiles {
+trait Tiles<'a>: Sized {
+    /// For a block that [`check`] has seen. `None` when it is of another kind.
+    fn new(block: &'a ConvBlock<'a>) -> Option<Self>;
+
     /// Pixels that a tile can have that starts with pixel `first`.
     fn pixels(&self, first: usize) -> usize;
 
@@ -126,9 +128,15 @@ trait Tiles {
 }
 
 /// Sums, then outputs, tile by tile.
-fn conv_tiles(mut tiles: impl Tiles, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
+#[inline(never)]
+fn conv_tiles<'a, T: Tiles<'a>>(block: &'a ConvBlock<'a>, out: &mut [i8]) -> Option<()> {
+    // References to both where they were made: values would be copied.
+    let tiles = &mut T::new(block);
+    let tiles = tiles.as_mut()?;
     let all = block.patches.pixels;
-    let mut outputs = Outputs::new(&block.target, channels(block.shape.channels, &block.target), all, out)?;
+    let channels = channels(block.shape.channels, &block.target);
+    let outputs = &mut Outputs::new(&block.target, channels, all, out);
+    let outputs = outputs.as_mut()?;
     let mut sums = Sums::uninit();
     let mut first = 0;
     while first < all {

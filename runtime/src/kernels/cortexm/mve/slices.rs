@@ -13,15 +13,15 @@ use crate::kernels::{ConvBlock, Patches};
 
 /// Tiles of up to [`MR`] pixels.
 pub(super) struct Slices<'a> {
-    patches: Patches<'a>,
+    patches: &'a Patches<'a>,
     /// What is the same for all tiles is there already.
     tile: Tile,
 }
 
-impl<'a> Slices<'a> {
-    /// For a block that has been checked, and at least [`SLICE`] values of depth.
-    pub(super) fn new(block: &ConvBlock<'a>) -> Option<Self> {
-        let ConvBlock { shape, patches, .. } = *block;
+impl<'a> Tiles<'a> for Slices<'a> {
+    /// `None` when there are less than [`SLICE`] values of depth.
+    fn new(block: &'a ConvBlock<'a>) -> Option<Self> {
+        let ConvBlock { shape, patches, .. } = block;
         let depth = shape.depth();
         let channels = channels(shape.channels, &block.target);
         let weights = block.weights.get(channels.start * depth..)?;
@@ -39,16 +39,14 @@ impl<'a> Slices<'a> {
         };
         Some(Self { patches, tile })
     }
-}
 
-impl Tiles for Slices<'_> {
     fn pixels(&self, _: usize) -> usize {
         MR
     }
 
     #[inline]
     fn multiply(&mut self, first: usize, pixels: usize, sums: &mut Sums) -> Option<()> {
-        let Patches { source, grid, .. } = &self.patches;
+        let Patches { source, grid, .. } = self.patches;
         let (place, last) = (grid.place(first), pixels - 1);
         let one_row = pixels <= row_rest(grid, first);
         for (index, slice) in self.tile.slices.iter_mut().enumerate() {
