@@ -13,7 +13,7 @@
 
 use core::arch::x86_64::*;
 
-use super::winograd::{self, Dot};
+use super::winograd::{self, ChunkWeights, Dot, Rows};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
@@ -93,16 +93,16 @@ impl Dot for Avx2 {
     }
 
     #[inline(always)]
-    fn dot_chunk<const ROWS: usize>(
+    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
         self,
-        mut acc: [Self::I32; ROWS],
-        values: [&[i16; LANES]; ROWS],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; ROWS] {
-        for (acc, values) in acc.as_chunks_mut().0.iter_mut().zip(values.as_chunks().0) {
-            *acc = avx2!(self.dot_chunk_in_order(*acc, *values, weights));
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[Self::I32; ROWS]> {
+        let mut acc = [self.zero32(); ROWS];
+        for (group, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
+            *acc = avx2!(self.dot_four(rows, first + group * GROUP))?;
         }
-        acc
+        Some(acc)
     }
 }
 
@@ -421,89 +421,91 @@ fn pack_tile(
     Some(())
 }
 
+/// Adds the products of a pair of values of four rows, with weights `w0` and `w1`, to their sums.
+macro_rules! add_products {
+    ($pair:literal, $([$row:literal, $low:literal, $high:literal, $x:literal, $t:literal]),+) => {
+        concat!($(
+            "vpbroadcastd {", $x, "}, dword ptr [{p}", $row, " + 4*", $pair, "]\n",
+            "vpmaddwd {", $t, "}, {", $x, "}, {w0}\n",
+            "vpmaddwd {", $x, "}, {", $x, "}, {w1}\n",
+            "vpaddd {", $low, "}, {", $low, "}, {", $t, "}\n",
+            "vpaddd {", $high, "}, {", $high, "}, {", $x, "}\n",
+        )+)
+    };
+}
+
+/// The products are the sums.
+macro_rules! set_products {
+    ($pair:literal, $([$row:literal, $low:literal, $high:literal, $x:literal, $t:literal]),+) => {
+        concat!($(
+            "vpbroadcastd {", $x, "}, dword ptr [{p}", $row, " + 4*", $pair, "]\n",
+            "vpmaddwd {", $low, "}, {", $x, "}, {w0}\n",
+            "vpmaddwd {", $high, "}, {", $x, "}, {w1}\n",
+        )+)
+    };
+}
+
+/// A pair of values of four rows: number `$pair` of a chunk.
+macro_rules! pair {
+    ($products:ident, $pair:literal) => {
+        concat!(
+            concat!("vmovdqu {w0}, ymmword ptr [{w} + 64*", $pair, "]\n"),
+            concat!("vmovdqu {w1}, ymmword ptr [{w} + 64*", $pair, " + 32]\n"),
+            $products!(
+                $pair,
+                ["", "a0", "a1", "x0", "t0"],
+                [" + {row}", "b0", "b1", "x1", "t1"],
+                [" + 2*{row}", "c0", "c1", "x0", "t0"],
+                [" + {rows}", "d0", "d1", "x1", "t1"]
+            ),
+        )
+    };
+}
+
 impl Avx2 {
-    /// [`Dot::dot_chunk`], in assembly, because the compiler reorders the additions so that accumulators are spilled.
+    /// [`Dot::dot_rows`] of four rows from `first` on, in assembly, because the compiler reorders the additions so that accumulators
+    /// are spilled. Sums begin as the products of the first pair.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn dot_chunk_in_order(
+    fn dot_four<const CHUNK: usize>(
         self,
-        acc: [[__m256i; 2]; GROUP],
-        values: [&[i16; LANES]; GROUP],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [[__m256i; 2]; GROUP] {
-        macro_rules! tile {
-            ($values:literal, $pair:literal, $low:literal, $high:literal, $x:literal, $t:literal) => {
-                concat!(
-                    "vpbroadcastd ",
-                    $x,
-                    ", dword ptr [",
-                    $values,
-                    " + 4*",
-                    $pair,
-                    "]\n",
-                    "vpmaddwd ",
-                    $t,
-                    ", ",
-                    $x,
-                    ", {w0}\n",
-                    "vpmaddwd ",
-                    $x,
-                    ", ",
-                    $x,
-                    ", {w1}\n",
-                    "vpaddd ",
-                    $low,
-                    ", ",
-                    $low,
-                    ", ",
-                    $t,
-                    "\n",
-                    "vpaddd ",
-                    $high,
-                    ", ",
-                    $high,
-                    ", ",
-                    $x,
-                    "\n",
-                )
-            };
-        }
-        macro_rules! pair {
-            ($pair:literal) => {
-                concat!(
-                    "vmovdqu {w0}, ymmword ptr [{w} + 64*",
-                    $pair,
-                    "]\n",
-                    "vmovdqu {w1}, ymmword ptr [{w} + 64*",
-                    $pair,
-                    " + 32]\n",
-                    tile!("{a}", $pair, "{a0}", "{a1}", "{x0}", "{t0}"),
-                    tile!("{b}", $pair, "{b0}", "{b1}", "{x1}", "{t1}"),
-                    tile!("{c}", $pair, "{c0}", "{c1}", "{x0}", "{t0}"),
-                    tile!("{d}", $pair, "{d0}", "{d1}", "{x1}", "{t1}"),
-                )
-            };
-        }
-        let [[mut a0, mut a1], [mut b0, mut b1], [mut c0, mut c1], [mut d0, mut d1]] = acc;
-        let [a, b, c, d] = values;
-        // SAFETY: an `Avx2` is at hand, so the CPU has the instructions; what is read lies in the arrays that are
-        // referred to; nothing is written but the registers named.
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[[__m256i; 2]; GROUP]> {
+        rows.has(first, GROUP)?;
+        let (a0, a1, b0, b1, c0, c1, d0, d1);
+        // SAFETY: an `Avx2` is at hand, so the CPU has the instructions; there are four rows from `first` on, and what is read lies
+        // in them and in the weights, of which there is a chunk at least; nothing is written but the registers named.
         unsafe {
             core::arch::asm!(
-                pair!("0"), pair!("1"), pair!("2"), pair!("3"), pair!("4"), pair!("5"), pair!("6"), pair!("7"),
-                a = in(reg) a.as_ptr(), b = in(reg) b.as_ptr(), c = in(reg) c.as_ptr(), d = in(reg) d.as_ptr(),
-                w = in(reg) weights.as_ptr(),
-                a0 = inout(ymm_reg) a0, a1 = inout(ymm_reg) a1,
-                b0 = inout(ymm_reg) b0, b1 = inout(ymm_reg) b1,
-                c0 = inout(ymm_reg) c0, c1 = inout(ymm_reg) c1,
-                d0 = inout(ymm_reg) d0, d1 = inout(ymm_reg) d1,
+                pair!(set_products, "0"),
+                "jmp 3f",
+                "2:",
+                pair!(add_products, "0"),
+                "3:",
+                pair!(add_products, "1"), pair!(add_products, "2"), pair!(add_products, "3"), pair!(add_products, "4"),
+                pair!(add_products, "5"), pair!(add_products, "6"), pair!(add_products, "7"),
+                "add {p}, {chunk}",
+                "add {w}, 512",
+                "dec {n}",
+                "jnz 2b",
+                p = inout(reg) rows.values(first, 0).as_ptr() => _,
+                w = inout(reg) rows.weights().as_ptr() => _,
+                n = inout(reg) rows.weights().len() => _,
+                chunk = const CHUNK * size_of::<PixelChunk>(),
+                row = in(reg) rows.step(),
+                rows = in(reg) rows.step() * 3,
+                a0 = out(ymm_reg) a0, a1 = out(ymm_reg) a1,
+                b0 = out(ymm_reg) b0, b1 = out(ymm_reg) b1,
+                c0 = out(ymm_reg) c0, c1 = out(ymm_reg) c1,
+                d0 = out(ymm_reg) d0, d1 = out(ymm_reg) d1,
                 w0 = out(ymm_reg) _, w1 = out(ymm_reg) _,
                 x0 = out(ymm_reg) _, x1 = out(ymm_reg) _,
                 t0 = out(ymm_reg) _, t1 = out(ymm_reg) _,
-                options(nostack, readonly, preserves_flags),
+                options(nostack, readonly),
             );
         }
-        [[a0, a1], [b0, b1], [c0, c1], [d0, d1]]
+        Some([[a0, a1], [b0, b1], [c0, c1], [d0, d1]])
     }
 
     /// [`Simd::rescale`] of eight lanes.
@@ -731,8 +733,6 @@ fn multiply_tile(
 
 /// Sixteen values of depth of one pixel, in 16 bits.
 type PixelChunk = [i16; LANES];
-/// Their weights, by pairs.
-type PixelWeights = [WeightPair; LANES / 2];
 
 /// Sixteens of depth; kernel rows follow each other without a gap, and zero weights fill up the last one.
 fn pixel_chunks(shape: &Shape) -> usize {
@@ -745,7 +745,7 @@ fn pixel_stride(shape: &Shape) -> usize {
 }
 
 fn pixels_panel_len(shape: &Shape) -> usize {
-    size_of::<Parameters>() + pixel_chunks(shape) * size_of::<PixelWeights>()
+    size_of::<Parameters>() + pixel_chunks(shape) * size_of::<ChunkWeights>()
 }
 
 /// For every 16 channels their parameters and `[pair][lane][value]`.
@@ -817,7 +817,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
     let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
     let weights: &[WeightPair] = bytemuck::try_cast_slice(weights).ok()?;
-    let weights: &[PixelWeights] = weights.as_chunks().0;
+    let weights: &[ChunkWeights] = weights.as_chunks().0;
     let stride = pixel_stride(&block.shape);
     let panel_len = patches_len(&block.shape)?;
     let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
@@ -825,13 +825,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
         let pixels: &[i16] = bytemuck::try_cast_slice(panel).ok()?;
-        let pixels: &[PixelChunk] = pixels.as_chunks().0;
-        let pixel = |index: usize| pixels.get(index * stride..)?.get(..weights.len());
-        let (a, b, c, d) = (pixel(0)?, pixel(1)?, pixel(2)?, pixel(3)?);
-        let mut acc = [s.zero32(); MR];
-        for ((((weights, a), b), c), d) in weights.iter().zip(a).zip(b).zip(c).zip(d) {
-            acc = s.dot_chunk(acc, [a, b, c, d], weights);
-        }
+        let acc = s.dot_rows(&Rows::<1>::new(pixels.as_chunks().0, [stride, MR], weights)?, 0)?;
         let pixels = block.patches.pixels - first;
         finish_tile::<_, true, MR>(s, acc, pixels, parameters, &block.target, places.group(), out)?;
     }
