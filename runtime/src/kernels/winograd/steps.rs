@@ -1,7 +1,8 @@
 //! The steps that are the same code for every [`Simd`]: the transforms of inputs and outputs.
+#![allow(unsafe_code, reason = "the products of a tile are checked together")]
 #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
-use super::{Finish, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, TILE, stride};
+use super::{Finish, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, POINTS, Product, TILE, stride};
 use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all};
 
 /// See [`Winograd::transform_input`].
@@ -14,10 +15,9 @@ pub(in crate::kernels) fn transform_input<S: Simd>(
     out: &mut [InputChunk],
 ) -> Option<()> {
     let chunks = out.len();
-    let mut tile: [&[[i8; LANES]]; INPUT_TILE] = [&[]; INPUT_TILE];
-    for (tile, row) in tile.iter_mut().zip(rows.chunks_exact(row_len)) {
-        *tile = row.get(first..)?.get(..INPUT_TILE * chunks * LANES)?.as_chunks().0;
-    }
+    // All of one length, so that a place is checked once for all six.
+    let row = |row: usize| rows.get(row * row_len + first..)?.get(..INPUT_TILE * chunks * LANES);
+    let tile = [row(0)?, row(1)?, row(2)?, row(3)?, row(4)?, row(5)?].map(|row| row.as_chunks().0);
     for (chunk, out) in out.iter_mut().enumerate() {
         transform_chunk(s, &tile, chunks, chunk, out)?;
     }
@@ -82,13 +82,14 @@ fn input_1d<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::I16; 6]) -> [S::I16; 6]
 pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out: &mut [i8]) -> Option<()> {
     let parameters: &[Parameters] = bytemuck::try_cast_slice(job.panel.get(..PARAMETERS_LEN)?).ok()?;
     let [parameters] = parameters else { return None };
+    let products = TileProducts::new(job)?;
     let columns = [
-        output_column(s, job, 0)?,
-        output_column(s, job, 1)?,
-        output_column(s, job, 2)?,
-        output_column(s, job, 3)?,
-        output_column(s, job, 4)?,
-        output_column(s, job, 5)?,
+        output_1d(s, products.column(s, 0)),
+        output_1d(s, products.column(s, 1)),
+        output_1d(s, products.column(s, 2)),
+        output_1d(s, products.column(s, 3)),
+        output_1d(s, products.column(s, 4)),
+        output_1d(s, products.column(s, 5)),
     ];
     let [c0, c1, c2, c3, c4, c5] = &columns;
     let [valid_rows, valid_columns] = job.valid;
@@ -109,14 +110,31 @@ pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out:
     Some(())
 }
 
-/// `A' m` of one column of the products.
-#[inline(always)]
-fn output_column<S: Simd>(s: S, job: &Finish<'_>, column: usize) -> Option<[S::I32; TILE]> {
-    let row_stride = INPUT_TILE * stride(job.tiles);
-    let first = column * stride(job.tiles) + job.tile;
-    let row = |row: usize| job.products.get(first + row * row_stride);
-    let [a, b, c, d, e, f] = [row(0)?, row(1)?, row(2)?, row(3)?, row(4)?, row(5)?];
-    Some(output_1d(s, [s.load32(a), s.load32(b), s.load32(c), s.load32(d), s.load32(e), s.load32(f)]))
+/// The products of one tile, which are `stride` apart.
+struct TileProducts<'a> {
+    products: &'a [Product],
+    stride: usize,
+}
+
+impl<'a> TileProducts<'a> {
+    #[inline(always)]
+    fn new(job: &Finish<'a>) -> Option<Self> {
+        let (products, stride) = (job.products.get(job.tile..)?, stride(job.tiles));
+        products.get(stride.checked_mul(POINTS - 1)?)?;
+        Some(Self { products, stride })
+    }
+
+    /// Those of a column of points.
+    #[inline(always)]
+    fn column<S: Simd>(&self, s: S, column: usize) -> [S::I32; INPUT_TILE] {
+        let mut values = [s.zero32(); INPUT_TILE];
+        for (row, value) in values.iter_mut().enumerate() {
+            let point = (row * INPUT_TILE + column).min(POINTS - 1);
+            // SAFETY: `new` has seen the product of the last point, and `point` is not beyond that.
+            *value = s.load32(unsafe { self.products.get_unchecked(point * self.stride) });
+        }
+        values
+    }
 }
 
 /// From `576 * y` to `y`.

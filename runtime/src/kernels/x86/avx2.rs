@@ -13,7 +13,7 @@
 
 use core::arch::x86_64::*;
 
-use super::winograd::{self, Dot};
+use super::winograd::{self, ChunkWeights, Dot, Rows};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
@@ -93,16 +93,16 @@ impl Dot for Avx2 {
     }
 
     #[inline(always)]
-    fn dot_chunk<const ROWS: usize>(
+    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
         self,
-        mut acc: [Self::I32; ROWS],
-        values: [&[i16; LANES]; ROWS],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; ROWS] {
-        for (acc, values) in acc.as_chunks_mut().0.iter_mut().zip(values.as_chunks().0) {
-            *acc = avx2!(self.dot_chunk_in_order(*acc, *values, weights));
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[Self::I32; ROWS]> {
+        let mut acc = [self.zero32(); ROWS];
+        for (group, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
+            *acc = avx2!(self.dot_four(rows, first + group * GROUP))?;
         }
-        acc
+        Some(acc)
     }
 }
 
@@ -345,14 +345,22 @@ fn threshold(block: &WeightBlock) -> u8 {
     u8::try_from(limit).unwrap_or(u8::MAX)
 }
 
-/// Bytes of the list of wide eights: their number, then their indices.
+/// Eights that are packed at a time.
+const STEP: usize = 4;
+
+/// Eights of a panel: there is room behind the last run for what is packed too much.
+fn panel_blocks(shape: &Shape) -> usize {
+    blocks(shape) + STEP - 1
+}
+
+/// Bytes of a tile's panel: its eights and the list of wide ones, which is their number, then their indices.
 fn patches_len(shape: &Shape) -> Option<usize> {
     if shape.pixels {
         let pixel_bytes = pixel_stride(shape).checked_mul(size_of::<PixelChunk>())?;
         return pixel_bytes.checked_mul(MR)?.checked_next_multiple_of(64);
     }
     let list = (blocks(shape) + 1) * size_of::<u32>();
-    blocks(shape).checked_mul(size_of::<PatchBlock>())?.checked_add(list)?.checked_next_multiple_of(64)
+    panel_blocks(shape).checked_mul(size_of::<PatchBlock>())?.checked_add(list)?.checked_next_multiple_of(64)
 }
 
 /// A panel: for every eight of depth, four pixels' eight values; then the list of eights that go beyond the threshold.
@@ -367,143 +375,144 @@ fn pack_patches(
     if shape.pixels {
         return pack_pixels(s, shape, patches, panels);
     }
-    let thresholds = bytemuck::cast_slice(weights.get(..blocks(shape) * KR)?).as_chunks::<KR>().0;
+    let thresholds = bytemuck::cast_slice(weights);
     let mut places = patches.grid.places();
     let panel_len = patches_len(shape)?;
     let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
     let tiles = (0..patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact_mut(panel_len)) {
+        let mut starts: [usize; MR] = places.group();
         // Pixels behind the last one read what the first one of their tile reads.
-        let mut starts = [places.next()?; MR];
-        for start in starts.iter_mut().take(patches.pixels - first).skip(1) {
-            *start = places.next()?;
-        }
+        let start = starts[0];
+        starts.iter_mut().skip(patches.pixels - first).for_each(|behind| *behind = start);
         pack_tile(s, shape, thresholds, patches, starts, panel)?;
     }
     Some(())
 }
 
+/// Four eights of four pixels at a time; what is too much of a run is zeros, and the next run overwrites it.
 #[inline(always)]
 fn pack_tile(
     s: Avx2,
     shape: &Shape,
-    thresholds: &[[u8; KR]],
+    thresholds: &[u8],
     patches: &Patches<'_>,
     starts: [usize; MR],
     panel: &mut [i8],
 ) -> Option<()> {
-    let (panel, list) = panel.split_at_mut_checked(blocks(shape) * size_of::<PatchBlock>())?;
+    let (panel, list) = panel.split_at_mut_checked(panel_blocks(shape) * size_of::<PatchBlock>())?;
     let panel: &mut [PatchBlock] = bytemuck::cast_slice_mut(panel);
     let [wide_count, wide @ ..] = bytemuck::try_cast_slice_mut::<_, u32>(list).ok()? else { return None };
-    let run_blocks = shape.run_len.div_ceil(KR);
     let capacity = wide.len();
     let mut wide = wide.iter_mut();
     for run in 0..shape.runs {
-        let first = run * run_blocks;
-        let panel = panel.get_mut(first..)?.get_mut(..run_blocks)?;
-        let thresholds = thresholds.get(first..)?.get(..run_blocks)?;
-        for (index, (panel, thresholds)) in panel.chunks_mut(4).zip(thresholds.chunks(4)).enumerate() {
-            let done = index * 4 * KR;
+        let source = patches.source.get(run * patches.run_stride..)?;
+        let mut block = run * shape.run_len.div_ceil(KR);
+        for done in (0..shape.run_len).step_by(STEP * KR) {
             let mut values = [s.zero_bytes(); MR];
             for (value, start) in values.iter_mut().zip(starts) {
-                let start = start + run * patches.run_stride + done;
-                *value = s.load_activations(patches.source, start, shape.run_len - done)?;
+                *value = s.load_activations(source, start + done, shape.run_len - done)?;
             }
-            let mut is_wide = s.transpose_and_compare(values, thresholds, panel);
+            // Behind the run they are those of others, which zeros do not go beyond.
+            let thresholds = thresholds.get(block * KR..)?.first_chunk()?;
+            let out = panel.get_mut(block..)?.first_chunk_mut()?;
+            let mut is_wide = s.transpose_and_compare(values, thresholds, out);
             while is_wide != 0 {
-                let block = first + 4 * index + is_wide.trailing_zeros() as usize;
-                *wide.next()? = u32::try_from(block).ok()?;
+                *wide.next()? = u32::try_from(block + is_wide.trailing_zeros() as usize).ok()?;
                 is_wide &= is_wide - 1;
             }
+            block += STEP;
         }
     }
     *wide_count = u32::try_from(capacity - wide.len()).ok()?;
     Some(())
 }
 
+/// Adds the products of a pair of values of four rows, with weights `w0` and `w1`, to their sums.
+macro_rules! add_products {
+    ($pair:literal, $([$row:literal, $low:literal, $high:literal, $x:literal, $t:literal]),+) => {
+        concat!($(
+            "vpbroadcastd {", $x, "}, dword ptr [{p}", $row, " + 4*", $pair, "]\n",
+            "vpmaddwd {", $t, "}, {", $x, "}, {w0}\n",
+            "vpmaddwd {", $x, "}, {", $x, "}, {w1}\n",
+            "vpaddd {", $low, "}, {", $low, "}, {", $t, "}\n",
+            "vpaddd {", $high, "}, {", $high, "}, {", $x, "}\n",
+        )+)
+    };
+}
+
+/// The products are the sums.
+macro_rules! set_products {
+    ($pair:literal, $([$row:literal, $low:literal, $high:literal, $x:literal, $t:literal]),+) => {
+        concat!($(
+            "vpbroadcastd {", $x, "}, dword ptr [{p}", $row, " + 4*", $pair, "]\n",
+            "vpmaddwd {", $low, "}, {", $x, "}, {w0}\n",
+            "vpmaddwd {", $high, "}, {", $x, "}, {w1}\n",
+        )+)
+    };
+}
+
+/// A pair of values of four rows: number `$pair` of a chunk.
+macro_rules! pair {
+    ($products:ident, $pair:literal) => {
+        concat!(
+            concat!("vmovdqu {w0}, ymmword ptr [{w} + 64*", $pair, "]\n"),
+            concat!("vmovdqu {w1}, ymmword ptr [{w} + 64*", $pair, " + 32]\n"),
+            $products!(
+                $pair,
+                ["", "a0", "a1", "x0", "t0"],
+                [" + {row}", "b0", "b1", "x1", "t1"],
+                [" + 2*{row}", "c0", "c1", "x0", "t0"],
+                [" + {rows}", "d0", "d1", "x1", "t1"]
+            ),
+        )
+    };
+}
+
 impl Avx2 {
-    /// [`Dot::dot_chunk`], in assembly, because the compiler reorders the additions so that accumulators are spilled.
+    /// [`Dot::dot_rows`] of four rows from `first` on, in assembly, because the compiler reorders the additions so that accumulators
+    /// are spilled. Sums begin as the products of the first pair.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn dot_chunk_in_order(
+    fn dot_four<const CHUNK: usize>(
         self,
-        acc: [[__m256i; 2]; GROUP],
-        values: [&[i16; LANES]; GROUP],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [[__m256i; 2]; GROUP] {
-        macro_rules! tile {
-            ($values:literal, $pair:literal, $low:literal, $high:literal, $x:literal, $t:literal) => {
-                concat!(
-                    "vpbroadcastd ",
-                    $x,
-                    ", dword ptr [",
-                    $values,
-                    " + 4*",
-                    $pair,
-                    "]\n",
-                    "vpmaddwd ",
-                    $t,
-                    ", ",
-                    $x,
-                    ", {w0}\n",
-                    "vpmaddwd ",
-                    $x,
-                    ", ",
-                    $x,
-                    ", {w1}\n",
-                    "vpaddd ",
-                    $low,
-                    ", ",
-                    $low,
-                    ", ",
-                    $t,
-                    "\n",
-                    "vpaddd ",
-                    $high,
-                    ", ",
-                    $high,
-                    ", ",
-                    $x,
-                    "\n",
-                )
-            };
-        }
-        macro_rules! pair {
-            ($pair:literal) => {
-                concat!(
-                    "vmovdqu {w0}, ymmword ptr [{w} + 64*",
-                    $pair,
-                    "]\n",
-                    "vmovdqu {w1}, ymmword ptr [{w} + 64*",
-                    $pair,
-                    " + 32]\n",
-                    tile!("{a}", $pair, "{a0}", "{a1}", "{x0}", "{t0}"),
-                    tile!("{b}", $pair, "{b0}", "{b1}", "{x1}", "{t1}"),
-                    tile!("{c}", $pair, "{c0}", "{c1}", "{x0}", "{t0}"),
-                    tile!("{d}", $pair, "{d0}", "{d1}", "{x1}", "{t1}"),
-                )
-            };
-        }
-        let [[mut a0, mut a1], [mut b0, mut b1], [mut c0, mut c1], [mut d0, mut d1]] = acc;
-        let [a, b, c, d] = values;
-        // SAFETY: an `Avx2` is at hand, so the CPU has the instructions; what is read lies in the arrays that are
-        // referred to; nothing is written but the registers named.
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[[__m256i; 2]; GROUP]> {
+        rows.has(first, GROUP)?;
+        let (a0, a1, b0, b1, c0, c1, d0, d1);
+        // SAFETY: an `Avx2` is at hand, so the CPU has the instructions; there are four rows from `first` on, and what is read lies
+        // in them and in the weights, of which there is a chunk at least; nothing is written but the registers named.
         unsafe {
             core::arch::asm!(
-                pair!("0"), pair!("1"), pair!("2"), pair!("3"), pair!("4"), pair!("5"), pair!("6"), pair!("7"),
-                a = in(reg) a.as_ptr(), b = in(reg) b.as_ptr(), c = in(reg) c.as_ptr(), d = in(reg) d.as_ptr(),
-                w = in(reg) weights.as_ptr(),
-                a0 = inout(ymm_reg) a0, a1 = inout(ymm_reg) a1,
-                b0 = inout(ymm_reg) b0, b1 = inout(ymm_reg) b1,
-                c0 = inout(ymm_reg) c0, c1 = inout(ymm_reg) c1,
-                d0 = inout(ymm_reg) d0, d1 = inout(ymm_reg) d1,
+                pair!(set_products, "0"),
+                "jmp 3f",
+                "2:",
+                pair!(add_products, "0"),
+                "3:",
+                pair!(add_products, "1"), pair!(add_products, "2"), pair!(add_products, "3"), pair!(add_products, "4"),
+                pair!(add_products, "5"), pair!(add_products, "6"), pair!(add_products, "7"),
+                "add {p}, {chunk}",
+                "add {w}, 512",
+                "dec {n}",
+                "jnz 2b",
+                p = inout(reg) rows.values(first, 0).as_ptr() => _,
+                w = inout(reg) rows.weights().as_ptr() => _,
+                n = inout(reg) rows.weights().len() => _,
+                chunk = const CHUNK * size_of::<PixelChunk>(),
+                row = in(reg) rows.step(),
+                rows = in(reg) rows.step() * 3,
+                a0 = out(ymm_reg) a0, a1 = out(ymm_reg) a1,
+                b0 = out(ymm_reg) b0, b1 = out(ymm_reg) b1,
+                c0 = out(ymm_reg) c0, c1 = out(ymm_reg) c1,
+                d0 = out(ymm_reg) d0, d1 = out(ymm_reg) d1,
                 w0 = out(ymm_reg) _, w1 = out(ymm_reg) _,
                 x0 = out(ymm_reg) _, x1 = out(ymm_reg) _,
                 t0 = out(ymm_reg) _, t1 = out(ymm_reg) _,
-                options(nostack, readonly, preserves_flags),
+                options(nostack, readonly),
             );
         }
-        [[a0, a1], [b0, b1], [c0, c1], [d0, d1]]
+        Some([[a0, a1], [b0, b1], [c0, c1], [d0, d1]])
     }
 
     /// [`Simd::rescale`] of eight lanes.
@@ -535,57 +544,43 @@ impl Avx2 {
     fn load_activations(self, source: &[i8], start: usize, len: usize) -> Option<__m256i> {
         static MASK: [[u8; 32]; 2] = [[0xff; 32], [0; 32]];
         let values = source.get(start..)?;
-        let mut copy = [0; 32];
-        let values: &[i8; 32] = match values.first_chunk() {
-            Some(values) => values,
-            None => {
-                copy.get_mut(..values.len())?.copy_from_slice(values);
-                &copy
-            }
+        let values = match values.first_chunk::<32>() {
+            Some(values) => avx2!(_mm256_loadu_si256(values.as_ptr().cast())),
+            None => avx2!(_mm256_loadu_si256(values_or_zeros(values).as_ptr().cast())),
         };
         let mask: &[u8; 32] = MASK.as_flattened().get(32 - len.min(32)..)?.first_chunk()?;
         Some(avx2!({
-            let unsigned =
-                _mm256_xor_si256(_mm256_loadu_si256(values.as_ptr().cast()), _mm256_set1_epi8(-128));
+            let unsigned = _mm256_xor_si256(values, _mm256_set1_epi8(-128));
             _mm256_and_si256(unsigned, _mm256_loadu_si256(mask.as_ptr().cast()))
         }))
     }
 
-    /// Stores up to four eights of four pixels; bit `i` of the result says that a value of eight `i` is beyond its threshold.
+    /// Stores four eights of four pixels; bit `i` of the result says that a value of eight `i` is beyond its threshold.
     #[inline(always)]
     fn transpose_and_compare(
         self,
-        values: [__m256i; MR],
-        thresholds: &[[u8; KR]],
-        out: &mut [PatchBlock],
+        [x0, x1, x2, x3]: [__m256i; MR],
+        thresholds: &[u8; STEP * KR],
+        out: &mut [PatchBlock; STEP],
     ) -> u32 {
-        let mut limits = [[u8::MAX; KR]; 4];
-        match thresholds.first_chunk() {
-            Some(all) => limits = *all,
-            None => limits.iter_mut().zip(thresholds).for_each(|(limit, threshold)| *limit = *threshold),
-        }
-        let mut blocks = [[0u8; 32]; 4];
-        let [x0, x1, x2, x3] = values;
-        let is_wide = avx2!({
-            let limits = _mm256_loadu_si256(limits.as_ptr().cast());
+        avx2!({
+            let limits = _mm256_loadu_si256(thresholds.as_ptr().cast());
             let largest = _mm256_max_epu8(_mm256_max_epu8(x0, x1), _mm256_max_epu8(x2, x3));
             let beyond = _mm256_subs_epu8(largest, limits);
             let (a, b) = (_mm256_unpacklo_epi64(x0, x1), _mm256_unpackhi_epi64(x0, x1));
             let (c, d) = (_mm256_unpacklo_epi64(x2, x3), _mm256_unpackhi_epi64(x2, x3));
-            let rows = [
+            let blocks = [
                 _mm256_permute2x128_si256::<0x20>(a, c),
                 _mm256_permute2x128_si256::<0x20>(b, d),
                 _mm256_permute2x128_si256::<0x31>(a, c),
                 _mm256_permute2x128_si256::<0x31>(b, d),
             ];
-            for (block, row) in blocks.iter_mut().zip(rows) {
-                _mm256_storeu_si256(block.as_mut_ptr().cast(), row);
+            for (out, block) in out.iter_mut().zip(blocks) {
+                _mm256_storeu_si256(out.as_mut_ptr().cast(), block);
             }
             let inside = _mm256_cmpeq_epi64(beyond, _mm256_setzero_si256());
             !_mm256_movemask_pd(_mm256_castsi256_pd(inside)).cast_unsigned() & 0xf
-        });
-        out.iter_mut().zip(blocks).for_each(|(out, block)| *out = bytemuck::cast(block));
-        is_wide
+        })
     }
 
     /// `acc += patches * weights` for values up to the threshold.
@@ -683,6 +678,14 @@ impl Avx2 {
     }
 }
 
+/// The last values of the source, and zeros.
+#[cold]
+fn values_or_zeros(values: &[i8]) -> [i8; 32] {
+    let mut all = [0; 32];
+    all.iter_mut().zip(values).for_each(|(out, value)| *out = *value);
+    all
+}
+
 #[inline(always)]
 fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let shape = &block.shape;
@@ -700,7 +703,7 @@ fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let mut places = TargetPlaces::new(&block.target);
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
-        let (patches, list) = panel.split_at_checked(weights.len() * size_of::<PatchBlock>())?;
+        let (patches, list) = panel.split_at_checked(panel_blocks(shape) * size_of::<PatchBlock>())?;
         let [wide_count, wide @ ..] = bytemuck::try_cast_slice::<_, u32>(list).ok()? else { return None };
         let acc =
             multiply_tile(s, weights, bytemuck::cast_slice(patches), wide.get(..*wide_count as usize)?)?;
@@ -731,8 +734,6 @@ fn multiply_tile(
 
 /// Sixteen values of depth of one pixel, in 16 bits.
 type PixelChunk = [i16; LANES];
-/// Their weights, by pairs.
-type PixelWeights = [WeightPair; LANES / 2];
 
 /// Sixteens of depth; kernel rows follow each other without a gap, and zero weights fill up the last one.
 fn pixel_chunks(shape: &Shape) -> usize {
@@ -745,7 +746,7 @@ fn pixel_stride(shape: &Shape) -> usize {
 }
 
 fn pixels_panel_len(shape: &Shape) -> usize {
-    size_of::<Parameters>() + pixel_chunks(shape) * size_of::<PixelWeights>()
+    size_of::<Parameters>() + pixel_chunks(shape) * size_of::<ChunkWeights>()
 }
 
 /// For every 16 channels their parameters and `[pair][lane][value]`.
@@ -770,8 +771,6 @@ fn pack_pixel_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> 
 }
 
 /// A panel: four pixels' values, one pixel after the other.
-///
-/// Sixteen values are copied at a time, and what is too much is overwritten by the next kernel row or meets zero weights.
 #[inline(always)]
 fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
     let pixel_len = pixel_stride(shape) * LANES;
@@ -782,31 +781,40 @@ fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8])
         let panel: &mut [i16] = bytemuck::try_cast_slice_mut(panel).ok()?;
         for values in panel.chunks_exact_mut(pixel_len).take(MR) {
             let Some(start) = places.next() else { return Some(()) };
-            for run in 0..shape.runs {
-                let source = patches.source.get(start + run * patches.run_stride..)?;
-                for done in (0..shape.run_len).step_by(LANES) {
-                    let chunk = s.widen(&chunk_or_rest(source.get(done..)?));
-                    s.store16(chunk, values.get_mut(run * shape.run_len + done..)?.first_chunk_mut()?);
-                }
-            }
+            pack_pixel(s, shape, patches.source.get(start..)?, patches.run_stride, values)?;
         }
     }
     Some(())
 }
 
-/// Sixteen values; zeros where there are fewer.
+/// The values of a patch. Sixteen are copied at a time, and what is too much is overwritten by the next kernel row or meets zero
+/// weights.
 #[inline(always)]
-fn chunk_or_rest(values: &[i8]) -> [i8; LANES] {
-    match values.first_chunk() {
-        Some(chunk) => *chunk,
-        None => rest(values),
+fn pack_pixel(s: Avx2, shape: &Shape, source: &[i8], run_stride: usize, values: &mut [i16]) -> Option<()> {
+    let len = shape.run_len.next_multiple_of(LANES);
+    let (mut source, mut values) = (source, values);
+    for run in 0..shape.runs {
+        let out = values.get_mut(..len)?.as_chunks_mut().0;
+        match source.get(..len) {
+            Some(source) => {
+                for (out, chunk) in out.iter_mut().zip(source.as_chunks().0) {
+                    s.store16(s.widen(chunk), out);
+                }
+            }
+            None => last_values(source.get(..shape.run_len)?, out.as_flattened_mut()),
+        }
+        if run + 1 < shape.runs {
+            source = source.get(run_stride..)?;
+            values = values.get_mut(shape.run_len..)?;
+        }
     }
+    Some(())
 }
 
+/// A run at the end of the source, behind which there is nothing to copy too much of.
 #[cold]
-fn rest(values: &[i8]) -> [i8; LANES] {
-    let mut values = values.iter();
-    [(); LANES].map(|()| values.next().copied().unwrap_or(0))
+fn last_values(source: &[i8], out: &mut [i16]) {
+    out.iter_mut().zip(source).for_each(|(out, value)| *out = i16::from(*value));
 }
 
 /// All pixels of a block of the first layer, for the 16 channels of a panel.
@@ -817,7 +825,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
     let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
     let weights: &[WeightPair] = bytemuck::try_cast_slice(weights).ok()?;
-    let weights: &[PixelWeights] = weights.as_chunks().0;
+    let weights: &[ChunkWeights] = weights.as_chunks().0;
     let stride = pixel_stride(&block.shape);
     let panel_len = patches_len(&block.shape)?;
     let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
@@ -825,13 +833,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
         let pixels: &[i16] = bytemuck::try_cast_slice(panel).ok()?;
-        let pixels: &[PixelChunk] = pixels.as_chunks().0;
-        let pixel = |index: usize| pixels.get(index * stride..)?.get(..weights.len());
-        let (a, b, c, d) = (pixel(0)?, pixel(1)?, pixel(2)?, pixel(3)?);
-        let mut acc = [s.zero32(); MR];
-        for ((((weights, a), b), c), d) in weights.iter().zip(a).zip(b).zip(c).zip(d) {
-            acc = s.dot_chunk(acc, [a, b, c, d], weights);
-        }
+        let acc = s.dot_rows(&Rows::<1>::new(pixels.as_chunks().0, [stride, MR], weights)?, 0)?;
         let pixels = block.patches.pixels - first;
         finish_tile::<_, true, MR>(s, acc, pixels, parameters, &block.target, places.group(), out)?;
     }

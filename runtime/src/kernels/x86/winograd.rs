@@ -1,37 +1,98 @@
 //! Weights and products of Winograd's method, for the instruction sets of x86-64.
-#![allow(unsafe_code, reason = "two loops whose bounds are checked before them")]
+#![allow(unsafe_code, reason = "places that are checked before the loops")]
 #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
 use core::ops::Range;
 
 use crate::kernels::simd::{LANES, Simd};
 use crate::kernels::winograd::pack;
-use crate::kernels::winograd::{
-    GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, stride,
-};
+use crate::kernels::winograd::{GROUP, INPUT_TILE, Multiply, POINTS, Product, WeightPair, stride};
+
+/// The weights of sixteen input channels, by pairs.
+pub(super) type ChunkWeights = [WeightPair; LANES / 2];
+
+/// Some rows of values, sixteen at a time, and the weights that all of them meet: chunk `c` of row `r` is
+/// `values[r * row + c * CHUNK]`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows<'a, const CHUNK: usize> {
+    values: &'a [[i16; LANES]],
+    row: usize,
+    count: usize,
+    weights: &'a [ChunkWeights],
+}
+
+impl<'a, const CHUNK: usize> Rows<'a, CHUNK> {
+    /// `count` rows. `None` when that is 0, without weights, and when values lie outside.
+    #[inline(always)]
+    pub(super) fn new(
+        values: &'a [[i16; LANES]],
+        [row, count]: [usize; 2],
+        weights: &'a [ChunkWeights],
+    ) -> Option<Self> {
+        let last_row = row.checked_mul(count.checked_sub(1)?)?;
+        let last_chunk = CHUNK.checked_mul(weights.len().checked_sub(1)?)?;
+        values.get(last_row.checked_add(last_chunk)?)?;
+        Some(Self { values, row, count, weights })
+    }
+
+    /// `None` when there are not `count` rows from `first` on.
+    #[inline(always)]
+    pub(super) fn has(&self, first: usize, count: usize) -> Option<()> {
+        (first <= self.count && count <= self.count - first).then_some(())
+    }
+
+    /// The weights of all chunks; one at least.
+    #[inline(always)]
+    pub(super) const fn weights(&self) -> &'a [ChunkWeights] {
+        self.weights
+    }
+
+    /// Bytes from a row to the next.
+    #[inline(always)]
+    pub(super) const fn step(&self) -> usize {
+        self.row * size_of::<[i16; LANES]>()
+    }
+
+    /// A chunk of a row.
+    ///
+    /// # Safety
+    /// There must be such a row, and weights for the chunk.
+    #[inline(always)]
+    pub(super) unsafe fn values(&self, row: usize, chunk: usize) -> &'a [i16; LANES] {
+        // SAFETY: `new` has seen the last chunk of the last row, and this one is not beyond that.
+        unsafe { self.values.get_unchecked(row * self.row + chunk * CHUNK) }
+    }
+}
 
 /// Products of int16 that are added in pairs.
 pub(super) trait Dot: Simd {
     /// `acc[lane] + pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`].
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
 
-    /// [`Self::dot16`] of eight pairs of each of some rows of values, a multiple of [`GROUP`].
+    /// [`Self::dot16`] of all pairs of `ROWS` rows from `first` on, a multiple of [`GROUP`]. `None` when there are fewer.
     #[inline(always)]
-    fn dot_chunk<const ROWS: usize>(
+    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
         self,
-        mut acc: [Self::I32; ROWS],
-        values: [&[i16; LANES]; ROWS],
-        weights: &[WeightPair; LANES / 2],
-    ) -> [Self::I32; ROWS] {
-        let rows = values.map(|row| row.as_chunks::<2>().0);
-        for (pair, weights) in weights.iter().enumerate() {
-            for (acc, row) in acc.iter_mut().zip(rows) {
-                if let Some(values) = row.get(pair) {
-                    *acc = self.dot16(*acc, *values, weights);
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[Self::I32; ROWS]> {
+        rows.has(first, ROWS)?;
+        let mut acc = [self.zero32(); ROWS];
+        for (chunk, weights) in rows.weights().iter().enumerate() {
+            let mut values = [&[[0i16; 2]; LANES / 2][..]; ROWS];
+            for (row, values) in values.iter_mut().enumerate() {
+                // SAFETY: there are `ROWS` rows from `first` on, and these are the weights for the chunk.
+                *values = unsafe { rows.values(first + row, chunk) }.as_chunks().0;
+            }
+            for (pair, weights) in weights.iter().enumerate() {
+                for (acc, row) in acc.iter_mut().zip(values) {
+                    if let Some(values) = row.get(pair) {
+                        *acc = self.dot16(*acc, *values, weights);
+                    }
                 }
             }
         }
-        acc
+        Some(acc)
     }
 }
 
@@ -88,65 +149,65 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
     products: &mut [Product],
 ) -> Option<()> {
     let pairs = job.weight_chunks * LANES / 2;
-    // The last element that is read of the input, so that the loops below need not look again.
-    let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
-    job.input.get(last_tile.checked_add(job.weight_chunks)?.checked_sub(1)?)?;
+    let mut weights = job.weights.get(..POINTS * stride(pairs))?.chunks_exact(stride(pairs));
+    let mut products = products.get_mut(..POINTS * stride(job.tiles))?.chunks_exact_mut(stride(job.tiles));
     // Whole groups of the tiles that a point needs; the tiles beside them are there too. What they are depends only on whether the
     // point is in the last row, and whether it is in the last column: settled here for all 36.
     let groups = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| {
         let tiles = job.tiles_at(point);
         tiles.start / GROUP * GROUP..tiles.end.next_multiple_of(GROUP).min(job.tiles)
     });
-    for point in 0..POINTS {
-        let last_row = usize::from(point >= POINTS - INPUT_TILE);
-        let last_column = usize::from(point % INPUT_TILE == INPUT_TILE - 1);
-        let Range { start: first, end } = groups[2 * last_row + last_column];
-        if first >= end {
-            continue;
-        }
-        let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
-        let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(first..end)?;
-        // Tiles are counted from 0 in the loops: with an offset, the compiler computes each tile's address anew.
-        let input = job.input.get(first * job.tile_chunks..)?;
-        let (wide, rest) = products.as_chunks_mut::<WIDE>();
-        let wide_tiles = wide.len() * WIDE;
-        for (group, products) in wide.iter_mut().enumerate() {
-            multiply_group(s, job, input, [point, group * WIDE], weights, products);
-        }
-        for (group, products) in rest.as_chunks_mut::<GROUP>().0.iter_mut().enumerate() {
-            multiply_group(s, job, input, [point, wide_tiles + group * GROUP], weights, products);
+    let tiles = [job.tile_chunks * POINTS, job.tiles];
+    for row in 0..INPUT_TILE {
+        for column in 0..INPUT_TILE {
+            let point = row * INPUT_TILE + column;
+            let last = [row, column].map(|place| usize::from(place == INPUT_TILE - 1));
+            let Range { start, end } = groups[2 * last[0] + last[1]];
+            let (weights, products) = (weights.next()?.get(..pairs)?, products.next()?);
+            if start < end {
+                let rows = Rows::new(job.input.as_flattened().get(point..)?, tiles, weights.as_chunks().0)?;
+                multiply_point::<S, WIDE>(s, &rows, start, job.add, products.get_mut(start..end)?)?;
+            }
         }
     }
     Some(())
 }
 
-/// The products of `TILES` tiles from tile `first` of the input on, which has all of them.
+/// The products of tiles at a point, from tile `first` on.
 #[inline(always)]
-fn multiply_group<S: Dot, const TILES: usize>(
+fn multiply_point<S: Dot, const WIDE: usize>(
     s: S,
-    job: &Multiply<'_>,
-    input: &[InputChunk],
-    [point, first]: [usize; 2],
-    weights: &[WeightPair],
+    rows: &Rows<'_, POINTS>,
+    mut first: usize,
+    add: bool,
+    products: &mut [Product],
+) -> Option<()> {
+    let (wide, rest) = products.as_chunks_mut::<WIDE>();
+    for products in wide {
+        store_sums(s, s.dot_rows(rows, first)?, add, products);
+        first += WIDE;
+    }
+    for products in rest.as_chunks_mut::<GROUP>().0 {
+        store_sums(s, s.dot_rows(rows, first)?, add, products);
+        first += GROUP;
+    }
+    Some(())
+}
+
+/// Stores sums, or adds them to the products of earlier channels.
+#[inline(always)]
+fn store_sums<S: Dot, const TILES: usize>(
+    s: S,
+    mut sums: [S::I32; TILES],
+    add: bool,
     products: &mut [Product; TILES],
 ) {
-    let mut acc = [s.zero32(); TILES];
-    if job.add {
-        for (acc, product) in acc.iter_mut().zip(&*products) {
-            *acc = s.load32(product);
+    if add {
+        for (sum, product) in sums.iter_mut().zip(&*products) {
+            *sum = s.add32(*sum, s.load32(product));
         }
     }
-    for (chunk, weights) in weights.as_chunks::<{ LANES / 2 }>().0.iter().enumerate() {
-        let mut values = [&[0i16; LANES]; TILES];
-        for (tile, values) in values.iter_mut().enumerate() {
-            let index = (first + tile) * job.tile_chunks + chunk;
-            // SAFETY: `multiply` has seen the last element of the job's last tile. The input begins with one of its tiles and
-            // `first + tile` is not beyond the last; `chunk < job.weight_chunks`, and `point < POINTS`.
-            *values = unsafe { input.get_unchecked(index).get_unchecked(point) };
-        }
-        acc = s.dot_chunk(acc, values, weights);
-    }
-    for (product, acc) in products.iter_mut().zip(acc) {
-        s.store32(acc, product);
+    for (sum, product) in sums.into_iter().zip(products) {
+        s.store32(sum, product);
     }
 }

@@ -147,17 +147,18 @@ impl TileOrder {
         first..first + self.rows.count * self.columns.whole
     }
 
-    /// Tile row and tile column of a tile.
-    fn place(&self, tile: usize) -> Option<[usize; 2]> {
-        let (rows, columns, whole) = (self.rows, self.columns, self.whole_columns());
-        let (index, row, column, width) = if tile < whole.start {
-            (tile, 0, columns.whole, columns.short())
-        } else if tile < whole.end {
-            (tile - whole.start, 0, 0, columns.whole)
-        } else {
-            (tile - whole.end, rows.whole, columns.whole, columns.short())
-        };
-        Some([row + index.checked_div(width)?, column + index.checked_rem(width)?])
+    /// Tile rows and tile columns of all tiles, in order.
+    fn places(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
+        let TileOrder { rows, columns } = *self;
+        let short_columns = columns.whole..columns.count;
+        let parts = [
+            (0..rows.whole, short_columns.clone()),
+            (0..rows.count, 0..columns.whole),
+            (rows.whole..rows.count, short_columns),
+        ];
+        parts.into_iter().flat_map(|(rows, columns)| {
+            rows.flat_map(move |row| columns.clone().map(move |column| [row, column]))
+        })
     }
 
     /// The tile of a tile row and tile column.
@@ -240,11 +241,15 @@ impl Block<'_> {
             let first = self.rows.start + rows.start(row);
             let part = rows::Part { row: first, column: 0, row_len };
             rows::copy_padded(run, &part, scratch.rows)?;
-            for column in 0..columns.count {
-                let out =
-                    scratch.input.get_mut(self.tiles.number([row, column]) * chunks..)?.get_mut(..chunks)?;
-                let first = columns.start(column) * run.layer.input.c();
-                (self.winograd.transform_input)(scratch.rows, row_len, first, out)?;
+            // Whole tiles of a row follow each other, and short ones too.
+            for (part, len) in [(0..columns.whole, TILE), (columns.whole..columns.count, TILE - 1)] {
+                let first_tile = self.tiles.number([row, part.start]);
+                let tiles = scratch.input.get_mut(first_tile * chunks..)?.get_mut(..part.len() * chunks)?;
+                let mut first = columns.start(part.start) * run.layer.input.c();
+                for out in tiles.chunks_exact_mut(chunks.max(1)) {
+                    (self.winograd.transform_input)(scratch.rows, row_len, first, out)?;
+                    first += len * run.layer.input.c();
+                }
             }
         }
         Some(())
@@ -259,6 +264,7 @@ impl Block<'_> {
         out: &mut [i8],
     ) -> Option<()> {
         let (plan, all_tiles) = (self.plan, self.tiles.count());
+        let (target, mut places) = (self.target(first_channel), self.tiles.places());
         for first_tile in (0..all_tiles).step_by(plan.product_tiles) {
             let tiles = plan.product_tiles.min((all_tiles - first_tile).next_multiple_of(GROUP));
             let products = scratch.products.get_mut(..POINTS * stride(tiles))?;
@@ -280,43 +286,36 @@ impl Block<'_> {
                 };
                 (self.winograd.multiply)(&job, products)?;
             }
-            for tile in 0..tiles.min(all_tiles - first_tile) {
-                self.finish(first_tile + tile, first_channel, panel, products, [tile, tiles], out)?;
+            let mut job = Finish { products, tiles, tile: 0, panel, valid: [0; 2], target };
+            for (tile, place) in places.by_ref().take(tiles.min(all_tiles - first_tile)).enumerate() {
+                job.tile = tile;
+                self.go_to(place, &target, &mut job);
+                (self.winograd.transform_output)(&job, out)?;
             }
         }
         Some(())
     }
 
-    /// One tile back from its products: number `index` of `tiles`.
-    fn finish(
-        &self,
-        tile: usize,
-        first_channel: usize,
-        panel: &[i8],
-        products: &[Product],
-        [index, tiles]: [usize; 2],
-        out: &mut [i8],
-    ) -> Option<()> {
+    /// Where the outputs of a panel go: pixels of the block's first tile.
+    fn target(&self, first_channel: usize) -> Target<'_> {
         let (width, channels) = (self.plan.width, self.run.layer.output.c());
+        Target {
+            channels: self.run.conv.channels.0,
+            first_channel,
+            grid: Grid { start: 0, width: TILE, row: width * channels, column: channels },
+            epilogue: self.run.epilogue(),
+            skip: self.run.skip(self.rows.start * width, Some(TILE)),
+        }
+    }
+
+    /// Lets a job finish the tile at a tile row and a tile column; `panel` is where the outputs of its panel go.
+    fn go_to(&self, [row, column]: [usize; 2], panel: &Target<'_>, job: &mut Finish<'_>) {
         let TileOrder { rows, columns } = self.tiles;
-        let [row, column] = self.tiles.place(tile)?;
-        let valid = [rows.len(row), columns.len(column)];
+        job.valid = [rows.len(row), columns.len(column)];
         let (row, column) = (rows.start(row), columns.start(column));
-        let start = (row * width + column) * channels;
-        let job = Finish {
-            products,
-            tiles,
-            tile: index,
-            panel,
-            valid,
-            target: Target {
-                channels: self.run.conv.channels.0,
-                first_channel,
-                grid: Grid { start, width: TILE, row: width * channels, column: channels },
-                epilogue: self.run.epilogue(),
-                skip: self.run.skip((self.rows.start + row) * width + column, Some(TILE)),
-            },
-        };
-        (self.winograd.transform_output)(&job, out)
+        job.target.grid.start = panel.grid.place_of_row(row, column);
+        if let (Some(skip), Some(panel)) = (&mut job.target.skip, &panel.skip) {
+            skip.grid.start = panel.grid.place_of_row(row, column);
+        }
     }
 }
