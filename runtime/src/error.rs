@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::format::problem::Problem;
 use crate::format::sections::SectionKind;
 
 /// Why a file is not a model that can be trusted.
@@ -51,7 +52,7 @@ pub enum LoadError {
         /// Which one.
         kind: SectionKind,
         /// What is wrong.
-        problem: &'static str,
+        problem: Problem,
     },
     /// A tensor record is wrong.
     #[error("tensor {index}: {problem}")]
@@ -59,7 +60,7 @@ pub enum LoadError {
         /// Which one; 0 is the input.
         index: usize,
         /// What is wrong.
-        problem: &'static str,
+        problem: Problem,
     },
     /// A layer record, its weights or its channel records are wrong.
     #[error("layer {index}: {problem}")]
@@ -67,7 +68,7 @@ pub enum LoadError {
         /// Which one, from 0.
         index: usize,
         /// What is wrong.
-        problem: &'static str,
+        problem: Problem,
     },
 }
 

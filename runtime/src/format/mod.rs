@@ -1,8 +1,10 @@
 //! The model file: `docs/format.md` in code.
 //!
 //! [`records`] holds every record with its reader and its writer side by side, [`sections`] the header and the section
-//! table, `validate` every check that a file must pass before it is trusted, [`mod@write`] the assembly of a file.
+//! table, `validate` every check that a file must pass before it is trusted, [`problem`] what each of them says, [`mod@write`] the
+//! assembly of a file.
 
+pub mod problem;
 pub mod records;
 pub mod sections;
 pub(crate) mod validate;

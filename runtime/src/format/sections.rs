@@ -9,6 +9,7 @@
 //! 20  section table  one entry a section, in the order of `SectionKind`: kind u32, offset u32, length u32
 //! ```
 
+use super::problem::Problem;
 use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
 use super::{FORMAT_VERSION, MAGIC, WEIGHTS_ALIGN, crc32};
 use crate::error::LoadError;
@@ -80,7 +81,7 @@ impl SectionKind {
     }
 
     /// The error that names this section.
-    pub(crate) const fn error(self, problem: &'static str) -> LoadError {
+    pub(crate) const fn error(self, problem: Problem) -> LoadError {
         LoadError::Section { kind: self, problem }
     }
 }
@@ -252,23 +253,23 @@ struct Cursor<'m> {
 impl<'m> Cursor<'m> {
     /// The bytes of the next section, which must be of this kind and in its place.
     fn bytes(&mut self, kind: SectionKind) -> Result<&'m [u8], LoadError> {
-        let entry = entry(self.file, self.index).ok_or(kind.error("the section table is cut short"))?;
+        let entry = entry(self.file, self.index).ok_or(kind.error(Problem::TableCutShort))?;
         let Entry { kind: stored_kind, offset, len } = entry;
         if stored_kind != kind as u32 {
-            return Err(kind.error("is missing or not in its place in the section table"));
+            return Err(kind.error(Problem::NotInPlace));
         }
         if Some(offset) != self.end.checked_next_multiple_of(kind.align()) {
-            return Err(kind.error("does not start where the section before it ends"));
+            return Err(kind.error(Problem::NotBehindTheLast));
         }
-        let past = kind.error("ends past the file");
+        let past = kind.error(Problem::PastFile);
         let end = offset.checked_add(len).ok_or(past)?;
         let gap = self.file.get(self.end..offset).ok_or(past)?;
         let bytes = self.file.get(offset..end).ok_or(past)?;
         if gap.iter().any(|byte| *byte != 0) {
-            return Err(kind.error("the bytes before it are not 0"));
+            return Err(kind.error(Problem::GapNotZero));
         }
         if kind == SectionKind::Info && end != self.file.len() {
-            return Err(kind.error("does not end with the file"));
+            return Err(kind.error(Problem::NotTheFilesEnd));
         }
         (self.end, self.index) = (end, self.index + 1);
         Ok(bytes)
@@ -277,18 +278,18 @@ impl<'m> Cursor<'m> {
     fn records<const N: usize>(&mut self, kind: SectionKind) -> Result<&'m [[u8; N]], LoadError> {
         match self.bytes(kind)?.as_chunks::<N>() {
             (records, []) => Ok(records),
-            _ => Err(kind.error("is not a whole number of records")),
+            _ => Err(kind.error(Problem::BrokenRecord)),
         }
     }
 
     fn one_record<const N: usize>(&mut self, kind: SectionKind) -> Result<&'m [u8; N], LoadError> {
         match self.records(kind)? {
             [record] => Ok(record),
-            _ => Err(kind.error("does not hold exactly one record")),
+            _ => Err(kind.error(Problem::NotOneRecord)),
         }
     }
 
     fn text(&mut self, kind: SectionKind) -> Result<&'m str, LoadError> {
-        core::str::from_utf8(self.bytes(kind)?).map_err(|_| kind.error("is not UTF-8"))
+        core::str::from_utf8(self.bytes(kind)?).map_err(|_| kind.error(Problem::NotUtf8))
     }
 }

@@ -1,6 +1,7 @@
 //! Every check that a file's content must pass. Afterwards no accessor of `Model` fails, no tensor leaves the arena,
 //! no two live tensors share memory, and no accumulator can wrap.
 
+use super::problem::Problem;
 use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use super::sections::{SectionKind, Sections};
 use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN, lines};
@@ -9,9 +10,9 @@ use crate::error::LoadError;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
 
 /// A check that fails names its problem; the caller adds the place.
-type Check<T = ()> = Result<T, &'static str>;
+type Check<T = ()> = Result<T, Problem>;
 
-fn ensure(condition: bool, problem: &'static str) -> Check {
+fn ensure(condition: bool, problem: Problem) -> Check {
     if condition { Ok(()) } else { Err(problem) }
 }
 
@@ -25,7 +26,7 @@ pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError>
     for (index, bytes) in sections.tensors().iter().enumerate() {
         let tensor = TensorRecord::read(bytes);
         if !bytes.ends_with(&[0; 2]) {
-            return Err(LoadError::Tensor { index, problem: "its unused bytes are not 0" });
+            return Err(LoadError::Tensor { index, problem: Problem::UnusedBytes });
         }
         check_tensor(&tensor, index, layers, sections.graph().activation_bytes)
             .map_err(|problem| LoadError::Tensor { index, problem })?;
@@ -48,16 +49,16 @@ pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError>
 fn check_counts(sections: &Sections<'_>) -> Result<(), LoadError> {
     let layers = sections.layers().len();
     if layers == 0 || layers > MAX_LAYERS {
-        return Err(SectionKind::Layers.error("a model has 1 to 4096 layers"));
+        return Err(SectionKind::Layers.error(Problem::LayerCount));
     }
     if sections.tensors().len() != layers + 1 {
-        return Err(SectionKind::Tensors.error("there must be one tensor more than layers"));
+        return Err(SectionKind::Tensors.error(Problem::TensorCount));
     }
     if sections.self_test().len() != layers + 1 {
-        return Err(SectionKind::SelfTest.error("there must be a seed and one hash a layer"));
+        return Err(SectionKind::SelfTest.error(Problem::HashCount));
     }
     if sections.self_test().first() == Some(&[0; 4]) {
-        return Err(SectionKind::SelfTest.error("the seed must not be 0"));
+        return Err(SectionKind::SelfTest.error(Problem::ZeroSeed));
     }
     Ok(())
 }
@@ -73,19 +74,19 @@ fn end(tensor: &TensorRecord) -> u64 {
 }
 
 fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_bytes: u32) -> Check {
-    ensure(len(tensor) > 0, "has no values")?;
-    ensure((tensor.offset as usize).is_multiple_of(TENSOR_ALIGN), "does not start at a multiple of 64")?;
-    ensure(end(tensor) <= activation_bytes.into(), "ends past the activations")?;
-    ensure(tensor.scale.is_finite() && tensor.scale > 0.0, "its scale is not a positive number")?;
+    ensure(len(tensor) > 0, Problem::NoValues)?;
+    ensure((tensor.offset as usize).is_multiple_of(TENSOR_ALIGN), Problem::TensorAlignment)?;
+    ensure(end(tensor) <= activation_bytes.into(), Problem::PastActivations)?;
+    ensure(tensor.scale.is_finite() && tensor.scale > 0.0, Problem::Scale)?;
     let last_use = usize::from(tensor.last_use);
     if index == layers {
-        ensure(tensor.element == TensorRecord::I32, "the last tensor must hold int32 logits")?;
-        ensure(tensor.h == 1 && tensor.w == 1, "logits have one row and one column")?;
-        ensure(tensor.zero_point == 0, "logits have no zero point")?;
-        ensure(last_use == layers, "the logits must outlive the run")
+        ensure(tensor.element == TensorRecord::I32, Problem::LogitsElement)?;
+        ensure(tensor.h == 1 && tensor.w == 1, Problem::LogitsSize)?;
+        ensure(tensor.zero_point == 0, Problem::LogitsZeroPoint)?;
+        ensure(last_use == layers, Problem::LogitsLastUse)
     } else {
-        ensure(tensor.element == TensorRecord::I8, "only the last tensor may hold int32 values")?;
-        ensure((index..layers).contains(&last_use), "its last use is not a layer that could read it")
+        ensure(tensor.element == TensorRecord::I8, Problem::ActivationElement)?;
+        ensure((index..layers).contains(&last_use), Problem::LastUse)
     }
 }
 
@@ -95,7 +96,7 @@ fn check_activation_bytes(sections: &Sections<'_>) -> Result<(), LoadError> {
     if furthest == Some(sections.graph().activation_bytes.into()) {
         return Ok(());
     }
-    Err(SectionKind::Graph.error("its size of the activations is not where the furthest tensor ends"))
+    Err(SectionKind::Graph.error(Problem::ActivationBytes))
 }
 
 /// How much of the weights and channel records the layers before have used. Each layer's stand behind those of the
@@ -108,13 +109,7 @@ struct Used {
 
 impl Used {
     fn weights<'m>(&mut self, sections: &Sections<'m>, layer: &LayerRecord, count: usize) -> Check<&'m [i8]> {
-        take(
-            sections.weights(),
-            &mut self.weights,
-            layer.weights,
-            count,
-            "its weights are not in the file or not in order",
-        )
+        take(sections.weights(), &mut self.weights, layer.weights, count, Problem::Weights)
     }
 
     fn channels<'m>(
@@ -123,19 +118,13 @@ impl Used {
         layer: &LayerRecord,
         count: usize,
     ) -> Check<&'m [[u8; ChannelRecord::LEN]]> {
-        let problem = "its channel records are not in the file or not in order";
+        let problem = Problem::ChannelRecords;
         take(sections.channels(), &mut self.channels, layer.channels, count, problem)
     }
 }
 
 /// `count` entries from `start` on, which must not be before `used`.
-fn take<'m, T>(
-    all: &'m [T],
-    used: &mut usize,
-    start: u32,
-    count: usize,
-    problem: &'static str,
-) -> Check<&'m [T]> {
+fn take<'m, T>(all: &'m [T], used: &mut usize, start: u32, count: usize, problem: Problem) -> Check<&'m [T]> {
     let start = start as usize;
     let entries =
         all.get(start..).and_then(|rest| rest.get(..count)).filter(|_| start >= *used).ok_or(problem)?;
@@ -148,35 +137,35 @@ fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, in
     let input = readable(sections, layer.input, index)?;
     let output = tensor(sections, index + 1)?;
     let last = index + 1 == sections.layers().len();
-    ensure(last == (layer.op == LayerRecord::DENSE), "the last layer and no other must be dense")?;
+    ensure(last == (layer.op == LayerRecord::DENSE), Problem::LastLayer)?;
     ensure(
         layer.op == LayerRecord::CONV || layer.skip == LayerRecord::NO_SKIP,
-        "only a convolution can have a shortcut",
+        Problem::ShortcutWithoutConvolution,
     )?;
     ensure(
         layer.op == LayerRecord::CONV || layer.pool == WindowRecord::NONE,
-        "only a convolution can have a pooling",
+        Problem::PoolingWithoutConvolution,
     )?;
-    ensure(layer.low <= layer.high, "its smallest output is above its largest")?;
+    ensure(layer.low <= layer.high, Problem::Clamp)?;
     let skip_channels = check_skip(sections, layer, index, &output)?;
     match layer.op {
         LayerRecord::CONV => check_conv(sections, used, layer, [&input, &output], skip_channels),
         LayerRecord::MAX_POOL => check_max_pool(layer, &input, &output),
         LayerRecord::AVERAGE_POOL => check_average_pool(sections, used, layer, [&input, &output]),
         LayerRecord::DENSE => check_products(sections, used, layer, len(&input), output.c, 0),
-        _ => Err("its operation is unknown to this build"),
+        _ => Err(Problem::Operation),
     }
 }
 
 fn tensor(sections: &Sections<'_>, index: usize) -> Check<TensorRecord> {
-    sections.tensors().get(index).map(TensorRecord::read).ok_or("names a tensor that is not there")
+    sections.tensors().get(index).map(TensorRecord::read).ok_or(Problem::NoTensor)
 }
 
 /// A tensor that layer `index` may read: written before, and kept until then.
 fn readable(sections: &Sections<'_>, tensor_index: u16, index: usize) -> Check<TensorRecord> {
     let record = tensor(sections, tensor_index.into())?;
-    ensure(usize::from(tensor_index) <= index, "reads a tensor that is written later")?;
-    ensure(usize::from(record.last_use) >= index, "reads a tensor after its last use")?;
+    ensure(usize::from(tensor_index) <= index, Problem::ReadBeforeWritten)?;
+    ensure(usize::from(record.last_use) >= index, Problem::ReadAfterLastUse)?;
     Ok(record)
 }
 
@@ -191,11 +180,11 @@ fn check_conv(
     let map = check_window(&layer.window, [input.h, input.w], &KERNEL_PROBLEMS)?;
     ensure(
         layer.pool == WindowRecord::NONE || layer.skip == LayerRecord::NO_SKIP,
-        "a convolution with a pooling has no shortcut",
+        Problem::ShortcutWithPooling,
     )?;
     let size = check_pool_of_conv(&layer.pool, map)?;
-    ensure(size == [output.h, output.w].map(u32::from), "its output has the wrong size")?;
-    ensure(layer.acc_shift == 0, "a convolution does not shift its accumulator")?;
+    ensure(size == [output.h, output.w].map(u32::from), Problem::OutputSize)?;
+    ensure(layer.acc_shift == 0, Problem::ConvolutionShift)?;
     let fan_in = u64::from(layer.window.kernel[0]) * u64::from(layer.window.kernel[1]) * u64::from(input.c);
     check_products(sections, used, layer, fan_in, output.c, skip_channels)
 }
@@ -207,31 +196,31 @@ fn check_pool_of_conv(pool: &WindowRecord, map: [u32; 2]) -> Check<[u32; 2]> {
         return Ok(map);
     }
     let [Ok(h), Ok(w)] = map.map(u16::try_from) else {
-        return Err("what its pooling reads has more than 65535 rows or columns");
+        return Err(Problem::MapSize);
     };
     check_window(pool, [h, w], &POOL_PROBLEMS)
 }
 
 /// What can be wrong with a window: its size, its stride, its padding, all of them against the map.
 struct WindowProblems {
-    kernel: &'static str,
-    stride: &'static str,
-    pads: &'static str,
-    map: &'static str,
+    kernel: Problem,
+    stride: Problem,
+    pads: Problem,
+    map: Problem,
 }
 
 const KERNEL_PROBLEMS: WindowProblems = WindowProblems {
-    kernel: "its kernel must have 1 to 16 rows and columns",
-    stride: "its stride must be 1 to 16",
-    pads: "its padding must be smaller than its kernel",
-    map: "its kernel is larger than its padded input",
+    kernel: Problem::Kernel,
+    stride: Problem::Stride,
+    pads: Problem::Padding,
+    map: Problem::KernelTooLarge,
 };
 
 const POOL_PROBLEMS: WindowProblems = WindowProblems {
-    kernel: "its pooling window must have 1 to 16 rows and columns",
-    stride: "the stride of its pooling must be 1 to 16",
-    pads: "the padding of its pooling must be smaller than the window",
-    map: "its pooling window is larger than the padded map",
+    kernel: Problem::PoolingKernel,
+    stride: Problem::PoolingStride,
+    pads: Problem::PoolingPadding,
+    map: Problem::PoolingTooLarge,
 };
 
 /// Kernel, stride and padding are in range; returns the rows and columns that they leave of a map of size `map`.
@@ -262,20 +251,17 @@ fn check_skip(
     if layer.skip == LayerRecord::NO_SKIP {
         ensure(
             layer.skip_stride == 0 && layer.skip_shift == 0 && layer.skip_channel == 0,
-            "has shortcut fields but no shortcut",
+            Problem::ShortcutFields,
         )?;
         return Ok(0);
     }
     let skip = readable(sections, layer.skip, index)?;
-    ensure((1..=MAX_STRIDE).contains(&layer.skip_stride), "its shortcut's stride must be 1 to 16")?;
-    ensure(layer.skip_shift <= MAX_SKIP_SHIFT, "its shortcut has more than 8 fraction bits")?;
+    ensure((1..=MAX_STRIDE).contains(&layer.skip_stride), Problem::ShortcutStride)?;
+    ensure(layer.skip_shift <= MAX_SKIP_SHIFT, Problem::ShortcutShift)?;
     let stride = u16::from(layer.skip_stride);
     let same_size = skip.h.div_ceil(stride) == output.h && skip.w.div_ceil(stride) == output.w;
-    ensure(same_size, "its shortcut has the wrong size")?;
-    ensure(
-        u32::from(layer.skip_channel) + u32::from(skip.c) <= output.c.into(),
-        "its shortcut has too many channels",
-    )?;
+    ensure(same_size, Problem::ShortcutSize)?;
+    ensure(u32::from(layer.skip_channel) + u32::from(skip.c) <= output.c.into(), Problem::ShortcutChannels)?;
     Ok(skip.c)
 }
 
@@ -288,7 +274,7 @@ fn check_products(
     channels: u16,
     skip_channels: u16,
 ) -> Check {
-    let too_many = "has more weights than a file can hold";
+    let too_many = Problem::WeightCount;
     let fan_in = usize::try_from(fan_in).map_err(|_| too_many)?;
     let count = fan_in.checked_mul(channels.into()).ok_or(too_many)?;
     let channels = used.channels(sections, layer, channels.into())?;
@@ -299,16 +285,16 @@ fn check_products(
     for ((weights, record), index) in weights.chunks_exact(fan_in.max(1)).zip(channels).zip(0u32..) {
         let channel = channel(record)?;
         let term = check_skip_multiplier(&channel, layer.skip_shift, skip.contains(&index))?;
-        let sum = magnitude(weights).ok_or("a weight is -128")?;
+        let sum = magnitude(weights).ok_or(Problem::WeightOutOfRange)?;
         check_accumulator(&channel, sum.saturating_mul(128).saturating_add(term), layer.acc_shift)?;
         largest = largest.max(sum);
     }
-    ensure(largest == layer.weight_sum.into(), "its weight sum is not that of its weights")
+    ensure(largest == layer.weight_sum.into(), Problem::WeightSum)
 }
 
 /// A channel record whose unused bytes are 0.
 fn channel(record: &[u8; ChannelRecord::LEN]) -> Check<ChannelRecord> {
-    ensure(record.ends_with(&[0; 3]), "the unused bytes of a channel record are not 0")?;
+    ensure(record.ends_with(&[0; 3]), Problem::ChannelUnusedBytes)?;
     Ok(ChannelRecord::read(record))
 }
 
@@ -325,29 +311,29 @@ fn magnitude(weights: &[i8]) -> Option<u64> {
 
 /// Largest magnitude that the shortcut adds to this channel's accumulator.
 fn check_skip_multiplier(channel: &ChannelRecord, shift: u8, joined: bool) -> Check<u64> {
-    ensure(joined || channel.skip_multiplier == 0, "a channel without a shortcut has a shortcut multiplier")?;
+    ensure(joined || channel.skip_multiplier == 0, Problem::MultiplierWithoutShortcut)?;
     let product = 255 * u64::from(channel.skip_multiplier.unsigned_abs())
         + u64::from(skip_rounding(shift).unsigned_abs());
-    ensure(product < 1 << 31, "a shortcut multiplier can wrap")?;
+    ensure(product < 1 << 31, Problem::ShortcutWraps)?;
     Ok((product >> shift) + 1)
 }
 
 /// The requantization is in range and `(|bias| + reach) << acc_shift` stays below the limit.
 fn check_accumulator(channel: &ChannelRecord, reach: u64, acc_shift: u8) -> Check {
-    ensure(channel.mantissa >= 1 << 30, "a multiplier's mantissa is not in [2^30, 2^31)")?;
-    ensure((MIN_SHIFT..=MAX_SHIFT).contains(&channel.shift), "a multiplier's shift is not in [2, 30]")?;
+    ensure(channel.mantissa >= 1 << 30, Problem::Mantissa)?;
+    ensure((MIN_SHIFT..=MAX_SHIFT).contains(&channel.shift), Problem::Shift)?;
     let largest = u64::from(channel.bias.unsigned_abs()).saturating_add(reach);
     let limit = ACCUMULATOR_LIMIT.unsigned_abs();
-    ensure(acc_shift < 30 && largest < limit >> acc_shift, "an accumulator can wrap")
+    ensure(acc_shift < 30 && largest < limit >> acc_shift, Problem::AccumulatorWraps)
 }
 
 fn check_max_pool(layer: &LayerRecord, input: &TensorRecord, output: &TensorRecord) -> Check {
-    ensure(layer.weight_sum == 0, "a pooling has no weights to sum")?;
+    ensure(layer.weight_sum == 0, Problem::PoolingWeights)?;
     let size = check_window(&layer.window, [input.h, input.w], &KERNEL_PROBLEMS)?;
-    ensure(size == [output.h, output.w].map(u32::from), "its output has the wrong size")?;
-    ensure(input.c == output.c, "a pooling keeps the number of channels")?;
+    ensure(size == [output.h, output.w].map(u32::from), Problem::OutputSize)?;
+    ensure(input.c == output.c, Problem::PoolingChannels)?;
     let same_steps = input.zero_point == output.zero_point && input.scale == output.scale;
-    ensure(same_steps, "a max pooling keeps scale and zero point")
+    ensure(same_steps, Problem::PoolingSteps)
 }
 
 fn check_average_pool(
@@ -356,14 +342,14 @@ fn check_average_pool(
     layer: &LayerRecord,
     [input, output]: [&TensorRecord; 2],
 ) -> Check {
-    ensure(layer.weight_sum == 0, "a pooling has no weights to sum")?;
-    ensure(output.h == 1 && output.w == 1, "a global average has one row and one column")?;
-    ensure(input.c == output.c, "a pooling keeps the number of channels")?;
+    ensure(layer.weight_sum == 0, Problem::PoolingWeights)?;
+    ensure(output.h == 1 && output.w == 1, Problem::AverageSize)?;
+    ensure(input.c == output.c, Problem::PoolingChannels)?;
     let [record] = used.channels(sections, layer, 1)? else {
-        return Err("its channel record is not in the file");
+        return Err(Problem::AverageChannelRecord);
     };
     let channel = channel(record)?;
-    ensure(channel.skip_multiplier == 0, "a pooling has no shortcut")?;
+    ensure(channel.skip_multiplier == 0, Problem::PoolingShortcut)?;
     check_accumulator(&channel, 128 * u64::from(input.h) * u64::from(input.w), layer.acc_shift)
 }
 
@@ -378,10 +364,7 @@ fn check_overlaps(sections: &Sections<'_>) -> Result<(), LoadError> {
             let apart = end(&a) <= b.offset.into() || end(&b) <= a.offset.into();
             let dead = usize::from(a.last_use) + 1 < later;
             if !apart && !dead && !in_place(sections, earlier, &a, later, &b) {
-                return Err(LoadError::Tensor {
-                    index: later,
-                    problem: "shares memory with a tensor that is still in use",
-                });
+                return Err(LoadError::Tensor { index: later, problem: Problem::Shared });
             }
         }
     }
@@ -408,41 +391,34 @@ fn in_place(
 
 /// Names and labels are one a line: as many as there are layers and classes, or none. No text is so long that finding
 /// each of its lines takes long, and none can send control codes to a terminal.
-#[inline(never)]
 fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
     let classes = sections.tensors().last().map_or(0, |bytes| TensorRecord::read(bytes).c.into());
-    let texts = [
-        (
-            SectionKind::Names,
-            sections.names(),
-            Some(sections.layers().len()),
-            "does not hold one name a layer",
-        ),
-        (SectionKind::Labels, sections.labels(), Some(classes), "does not hold one label a class"),
-        (SectionKind::Info, sections.info(), None, ""),
-    ];
-    for (kind, text, expected, problem) in texts {
-        if text.len() > MAX_TEXT {
-            return Err(kind.error("is longer than 1 MiB"));
-        }
-        if text.chars().any(|c| c.is_control() && c != '\n') {
-            return Err(kind.error("holds a control character"));
-        }
-        if !text.is_empty() && expected.is_some_and(|count| lines(text).count() != count) {
-            return Err(kind.error(problem));
-        }
+    let names = (sections.layers().len(), Problem::NameCount);
+    check_text(sections.names(), Some(names)).map_err(|problem| SectionKind::Names.error(problem))?;
+    let labels = (classes, Problem::LabelCount);
+    check_text(sections.labels(), Some(labels)).map_err(|problem| SectionKind::Labels.error(problem))?;
+    check_text(sections.info(), None).map_err(|problem| SectionKind::Info.error(problem))
+}
+
+/// One of them, and how many lines it has unless it is empty.
+#[inline(never)]
+fn check_text(text: &str, expected: Option<(usize, Problem)>) -> Check {
+    ensure(text.len() <= MAX_TEXT, Problem::TextTooLong)?;
+    ensure(!text.chars().any(|c| c.is_control() && c != '\n'), Problem::ControlCharacter)?;
+    match expected {
+        Some((count, problem)) => ensure(text.is_empty() || lines(text).count() == count, problem),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The stored preprocessing, every field in range.
 fn preprocess(record: &PreprocessRecord) -> Check<Preprocess> {
-    let order = record.channel_order().ok_or("its channel order is unknown")?;
-    let resize = record.resize_rule().ok_or("its resize is unknown")?;
+    let order = record.channel_order().ok_or(Problem::ChannelOrder)?;
+    let resize = record.resize_rule().ok_or(Problem::Resize)?;
     let positive = |value: f32| value.is_finite() && value > 0.0;
-    ensure(positive(record.pixel_scale), "its pixel scale is not a positive number")?;
-    ensure(record.mean.iter().all(|value| value.is_finite()), "a mean is not a number")?;
-    ensure(record.std.iter().all(|value| positive(*value)), "a standard deviation is not a positive number")?;
+    ensure(positive(record.pixel_scale), Problem::PixelScale)?;
+    ensure(record.mean.iter().all(|value| value.is_finite()), Problem::Mean)?;
+    ensure(record.std.iter().all(|value| positive(*value)), Problem::StandardDeviation)?;
     Ok(Preprocess { order, resize, pixel_scale: record.pixel_scale, mean: record.mean, std: record.std })
 }
 
@@ -450,13 +426,10 @@ fn preprocess(record: &PreprocessRecord) -> Check<Preprocess> {
 fn check_input(sections: &Sections<'_>, preprocess: &Preprocess) -> Result<(), LoadError> {
     let input = tensor(sections, 0).map_err(|problem| LoadError::Tensor { index: 0, problem })?;
     if usize::from(input.c) != preprocess.order.channels() || usize::from(input.c) > MAX_INPUT_CHANNELS {
-        return Err(LoadError::Tensor { index: 0, problem: "has other channels than the preprocessing" });
+        return Err(LoadError::Tensor { index: 0, problem: Problem::InputChannels });
     }
     if input.zero_point != -128 || input.scale != 1.0 {
-        return Err(LoadError::Tensor {
-            index: 0,
-            problem: "the input must be raw pixels: scale 1, zero point -128",
-        });
+        return Err(LoadError::Tensor { index: 0, problem: Problem::InputSteps });
     }
     Ok(())
 }
