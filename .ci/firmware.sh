@@ -9,7 +9,13 @@ m55 cortexm-mve"
 readonly firmware_record=firmware-examples/record.json
 
 # Measures that may not grow by more than 3 %, in the order of the record.
-readonly firmware_measures="instructions check text rodata bss stack arena"
+readonly firmware_measures="instructions check text rodata library bss stack arena"
+
+# Bytes that no core may exceed whose kernels are written for it: memory of a run, its stack, and code with the checks of a model. Sums on
+# the stack of Helium's kernels are worth their 700 bytes.
+readonly firmware_memory=36864
+readonly firmware_stack=1024
+readonly firmware_code=24576
 
 # Bytes of the picture that is linked into the example.
 readonly firmware_picture=3072
@@ -39,14 +45,25 @@ firmware_section() {
     size -A "$1" | awk -v name="$2" '$1 == name { print $2 }'
 }
 
+# firmware_library IMAGE BYTES: what is left of so many bytes of code and constants without what is the example's own and its crates'.
+# Its function `session` counts as the library's, of which most of it is.
+firmware_library() {
+    local size left=$2
+    while read -r size; do
+        left=$((left - 16#$size))
+    done < <(nm --demangle --print-size "$1" | awk '$3 ~ /^[tTrRW]$/ && /cortex_m|riscv_r|semihosting/ && !/MODEL|::session$/ { print $2 }')
+    echo "$left"
+}
+
 # firmware_line CORE LOG: what was measured, as a line of the record. The model and the picture are no part of rodata.
 firmware_line() {
-    local image rodata
+    local image rodata text
     image=$(firmware_image "$1")
+    text=$(firmware_section "$image" .text)
     rodata=$(($(firmware_section "$image" .rodata) - $(firmware_number "$2" "bytes, model") - firmware_picture))
-    printf '"%s": {"instructions": %d, "check": %d, "text": %d, "rodata": %d, "bss": %d, "stack": %d, "arena": %d}' "$1" \
+    printf '"%s": {"instructions": %d, "check": %d, "text": %d, "rodata": %d, "library": %d, "bss": %d, "stack": %d, "arena": %d}' "$1" \
         "$(firmware_number "$2" "instructions, inference")" "$(firmware_number "$2" "instructions, check of the model")" \
-        "$(firmware_section "$image" .text)" "$rodata" "$(firmware_section "$image" .bss)" \
+        "$text" "$rodata" "$(firmware_library "$image" $((text + rodata)))" "$(firmware_section "$image" .bss)" \
         "$(firmware_number "$2" "bytes, stack")" "$(firmware_number "$2" "bytes, arena")"
 }
 
@@ -82,6 +99,19 @@ firmware_compare() {
     return "$failed"
 }
 
+# firmware_limits CORE LINE: what it takes at most.
+firmware_limits() {
+    local stack arena library
+    stack=$(firmware_measure "$2" stack)
+    arena=$(firmware_measure "$2" arena)
+    library=$(firmware_measure "$2" library)
+    echo "$1: arena and stack $((arena + stack)) bytes, stack $stack, code $library"
+    case $1 in
+        m3 | m4 | m7 | m33) ((arena + stack <= firmware_memory && stack <= firmware_stack && library <= firmware_code)) ;;
+        m55) ((arena + stack <= firmware_memory)) ;;
+    esac
+}
+
 # firmware_run CORE: builds and runs the example; leaves its output in a file.
 firmware_run() {
     firmware_example "$1" >"$target/firmware-$1.txt"
@@ -97,6 +127,7 @@ firmware_check() {
     firmware_symbols "$core"
     line=$(firmware_line "$core" "$target/firmware-$core.txt")
     echo "$line"
+    firmware_limits "$core" "$line"
     firmware_compare "$core" "$line"
 }
 

@@ -27,11 +27,11 @@ done
     echo
     echo 'Written by `firmware-examples/record.sh` from runs in QEMU with the network of the tests; `.ci/firmware.sh` fails when one of'
     echo 'them grows by more than 3 %. Each line: `firmware-examples/cortex-m-rust/run.sh CORE`, or `riscv-rust/run.sh` for `rv32`, then'
-    echo '`size -A` of the image; `rodata` is without model and picture. Instructions are those of one inference and of the check of the'
-    echo 'model, the rest bytes.'
+    echo '`size -A` of the image; `rodata` is without model and picture, `library` is `text` and `rodata` without the functions of the'
+    echo 'example and of its crates. Instructions are those of one inference and of the check of the model, the rest bytes.'
     echo
     echo "| core | ${firmware_measures// / | } |"
-    echo "|---|---:|---:|---:|---:|---:|---:|---:|"
+    echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
     for index in "${!lines[@]}"; do
         line=${lines[index]}
         printf '| %s ' "$(cut -d '"' -f 2 <<<"$line")"

@@ -104,7 +104,8 @@ impl<'m, 'b> Session<'m, 'b> {
             return Err(RunError::Misaligned { needed: PACKED_ALIGN });
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
-        if plan.packed_len() > 0 {
+        // No table for microcontrollers packs weights, so that nothing of it is linked there.
+        if cfg!(not(target_os = "none")) && plan.packed_len() > 0 {
             pack_weights(&plan, packed)?;
         }
         let threads = Threads::new(plan.useful_threads())?;

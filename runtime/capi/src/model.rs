@@ -77,7 +77,7 @@ pub struct LayerInfo {
 }
 
 impl LayerInfo {
-    pub(crate) fn new<'a>(layer: &Layer<'_>, mut names: impl Iterator<Item = &'a str>) -> Self {
+    pub(crate) fn new(layer: &Layer<'_>, model: &Model<'_>) -> Self {
         Self {
             index: count(layer.index),
             height: count(layer.output.h()),
@@ -85,7 +85,7 @@ impl LayerInfo {
             channels: count(layer.output.c()),
             macs: layer.macs(),
             kind: Text::new(layer.kind()),
-            name: Text::new(names.nth(layer.index).unwrap_or_default()),
+            name: Text::new(model.layer_names().nth(layer.index).unwrap_or_default()),
         }
     }
 }
@@ -235,7 +235,7 @@ pub unsafe extern "C" fn resi8_layer_info(
         // SAFETY: the caller promises that the result may be written to.
         let out = unsafe { Out::new(layer, &open.taken) }?;
         let model = open.session.plan().model();
-        out.set(LayerInfo::new(&model.layer(index).ok_or(Status::Index)?, model.layer_names()));
+        out.set(LayerInfo::new(&model.layer(index).ok_or(Status::Index)?, model));
         Ok(())
     };
     status(layer_info())

@@ -3,7 +3,7 @@
 
 use core::ffi::c_void;
 
-use resi8::{Layer, Observer, Output, RunError};
+use resi8::{Layer, Model, Observer, Output, RunError};
 
 use crate::handle::{Body, Handle, Open};
 use crate::memory::{Out, Span};
@@ -40,24 +40,24 @@ impl Callbacks {
 }
 
 /// The caller's functions, for one run.
-struct Watch<N> {
-    names: N,
+struct Watch<'m> {
+    model: Model<'m>,
     callbacks: Callbacks,
 }
 
 // SAFETY: a plan of this library has one thread, so that the observer stays on the thread of the caller.
-unsafe impl<N> Send for Watch<N> {}
+unsafe impl Send for Watch<'_> {}
 
-impl<'m, N: Iterator<Item = &'m str> + Clone> Watch<N> {
+impl Watch<'_> {
     fn call(&self, callback: LayerCallback, layer: &Layer<'_>) {
         let Some(callback) = callback else { return };
-        let info = LayerInfo::new(layer, self.names.clone());
+        let info = LayerInfo::new(layer, &self.model);
         // SAFETY: the caller promised `resi8_set_observer` that it can be called with `user`.
         unsafe { callback(self.callbacks.user, &raw const info) }
     }
 }
 
-impl<'m, N: Iterator<Item = &'m str> + Clone> Observer for Watch<N> {
+impl Observer for Watch<'_> {
     fn before(&mut self, layer: &Layer<'_>) {
         self.call(self.callbacks.before, layer);
     }
@@ -75,7 +75,7 @@ impl Body {
             return Err(Status::Order);
         }
         self.phase = Phase::NoInput;
-        let mut watch = Watch { names: self.session.plan().model().layer_names(), callbacks: self.callbacks };
+        let mut watch = Watch { model: *self.session.plan().model(), callbacks: self.callbacks };
         let finished = self.session.run_layers(layers, &mut watch)?;
         self.phase = if finished { Phase::Done } else { Phase::Running };
         Ok(finished)

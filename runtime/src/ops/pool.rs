@@ -22,13 +22,8 @@ pub(crate) fn max(
     let row_len = input.w() * input.c();
     for (index, out) in out.chunks_exact_mut((output.w() * output.c()).max(1)).enumerate() {
         let rows = window_rows(window, index, input.h());
-        max_row(
-            kernels,
-            window,
-            input.c(),
-            rows.map(|row| values.get(row * row_len..)?.get(..row_len)),
-            out,
-        )?;
+        let seen = values.get(rows.start * row_len..rows.end * row_len)?;
+        max_row(kernels, window, input.c(), seen, row_len, out)?;
     }
     Some(())
 }
@@ -38,17 +33,18 @@ pub(crate) fn window_rows(window: &Window, index: usize, rows: usize) -> Range<u
     clip(index * window.stride()[0], window.pads()[0], window.kernel()[0], rows)
 }
 
-/// One output row, from the rows of the map that [`window_rows`] names.
-pub(crate) fn max_row<'a>(
+/// One output row, from the rows of the map that [`window_rows`] names, one behind the other.
+#[inline(never)]
+pub(crate) fn max_row(
     kernels: &Kernels,
     window: &Window,
     channels: usize,
-    rows: impl Iterator<Item = Option<&'a [i8]>>,
+    rows: &[i8],
+    row_len: usize,
     out: &mut [i8],
 ) -> Option<()> {
     out.fill(i8::MIN);
-    for row in rows {
-        let row = row?;
+    for row in rows.chunks_exact(row_len.max(1)) {
         for (index, out) in out.chunks_exact_mut(channels.max(1)).enumerate() {
             let start = index * window.stride()[1];
             for column in clip(start, window.pads()[1], window.kernel()[1], row.len().checked_div(channels)?)

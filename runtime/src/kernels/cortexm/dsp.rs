@@ -46,12 +46,7 @@ impl Tiles for Dsp {
         for pixel in 0..pixels {
             let patch = patches.source.get(places.next()?..)?;
             if shape.run_len.is_multiple_of(4) {
-                let out = panel.get_mut(pixel * 4..)?;
-                match lanes {
-                    2 => widen::<2>(shape, patch, patches.run_stride, out)?,
-                    4 => widen::<4>(shape, patch, patches.run_stride, out)?,
-                    _ => widen::<MR>(shape, patch, patches.run_stride, out)?,
-                }
+                widen(shape, patch, patches.run_stride, lanes, panel.get_mut(pixel * 4..)?)?;
             } else {
                 widen_across_runs(shape, patch, patches.run_stride, panel, pixel, lanes)?;
             }
@@ -139,12 +134,12 @@ fn put(word: u32, out: &mut [i16]) -> Option<()> {
     Some(())
 }
 
-/// Widens the fours of a patch's runs into the first four of every `4 * LANES` values of `out`.
-fn widen<const LANES: usize>(shape: &Shape, patch: &[i8], run_stride: usize, out: &mut [i16]) -> Option<()> {
+/// Widens the fours of a patch's runs into the first four of every `4 * lanes` values of `out`.
+fn widen(shape: &Shape, patch: &[i8], run_stride: usize, lanes: usize, out: &mut [i16]) -> Option<()> {
     let last_run = shape.runs.checked_sub(1)?.checked_mul(run_stride)?;
     patch.get(last_run..)?.get(..shape.run_len)?;
     let fours = shape.depth() / 4;
-    if fours == 0 || out.len() < (fours - 1) * 4 * LANES + 4 || out.as_ptr().align_offset(4) != 0 {
+    if fours == 0 || out.len() < (fours - 1) * 4 * lanes + 4 || out.as_ptr().align_offset(4) != 0 {
         return None;
     }
     // SAFETY: this build is for a CPU with the DSP instructions. The last run ends in the patch, so all of them do, and `out`, which is
@@ -153,27 +148,26 @@ fn widen<const LANES: usize>(shape: &Shape, patch: &[i8], run_stride: usize, out
         asm!(
             ".cpu cortex-m33",
             "2:",
-            "movs {left}, {sixteens}",
+            "movs {left}, {eights}",
             "beq 4f",
             "3:",
-            ".rept 4",
+            ".rept 2",
             "ldr {odd}, [{patch}], #4",
             "sxtb16 {even}, {odd}",
             "sxtb16 {odd}, {odd}, ror #8",
-            "strd {even}, {odd}, [{out}], #{step}",
+            "strd {even}, {odd}, [{out}]",
+            "add {out}, {out}, {step}",
             ".endr",
             "subs {left}, {left}, #1",
             "bne 3b",
             "4:",
-            "movs {left}, {fours}",
+            "tst {run_len}, #4",
             "beq 6f",
-            "5:",
             "ldr {odd}, [{patch}], #4",
             "sxtb16 {even}, {odd}",
             "sxtb16 {odd}, {odd}, ror #8",
-            "strd {even}, {odd}, [{out}], #{step}",
-            "subs {left}, {left}, #1",
-            "bne 5b",
+            "strd {even}, {odd}, [{out}]",
+            "add {out}, {out}, {step}",
             "6:",
             "add {patch}, {patch}, {gap}",
             "subs {runs}, {runs}, #1",
@@ -182,9 +176,9 @@ fn widen<const LANES: usize>(shape: &Shape, patch: &[i8], run_stride: usize, out
             out = inout(reg) out.as_mut_ptr() => _,
             runs = inout(reg) shape.runs => _,
             gap = in(reg) run_stride.wrapping_sub(shape.run_len),
-            sixteens = in(reg) shape.run_len / 16,
-            fours = in(reg) shape.run_len / 4 % 4,
-            step = const 4 * LANES * size_of::<i16>(),
+            eights = in(reg) shape.run_len / 8,
+            run_len = in(reg) shape.run_len,
+            step = in(reg) 4 * lanes * size_of::<i16>(),
             left = out(reg) _,
             even = out(reg) _,
             odd = out(reg) _,

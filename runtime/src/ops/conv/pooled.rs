@@ -76,9 +76,10 @@ pub(super) fn run(
         run.rows(missing, new, scratch)?;
         there = seen;
         for (row, out) in (first..).zip(out.chunks_exact_mut((output.w() * output.c()).max(1))) {
+            let Range { start, end } = seen_by(row);
             let rows =
-                seen_by(row).map(|row| map.get((row - there.start) * plan.row_len..)?.get(..plan.row_len));
-            pool::max_row(run.kernels, pool, output.c(), rows, out)?;
+                map.get((start - there.start) * plan.row_len..)?.get(..(end - start) * plan.row_len)?;
+            pool::max_row(run.kernels, pool, output.c(), rows, plan.row_len, out)?;
         }
     }
     Some(())
