@@ -139,6 +139,7 @@ pub(super) trait Simd: Lanes + Copy {
     /// Loads int32.
     fn load32(self, values: &[i32; LANES]) -> Self::I32;
     /// Stores int32.
+    #[cfg(target_arch = "x86_64")]
     fn store32(self, values: Self::I32, out: &mut [i32; LANES]);
     /// `a + b`.
     fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32;

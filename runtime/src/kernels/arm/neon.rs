@@ -145,17 +145,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn store32(self, [a, b, c, d]: Self::I32, out: &mut [i32; LANES]) {
-        let (quarters, _) = out.as_chunks_mut::<4>();
-        neon!({
-            vst1q_s32(quarters[0].as_mut_ptr(), a);
-            vst1q_s32(quarters[1].as_mut_ptr(), b);
-            vst1q_s32(quarters[2].as_mut_ptr(), c);
-            vst1q_s32(quarters[3].as_mut_ptr(), d);
-        });
-    }
-
-    #[inline(always)]
     fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         neon!([vaddq_s32(a[0], b[0]), vaddq_s32(a[1], b[1]), vaddq_s32(a[2], b[2]), vaddq_s32(a[3], b[3]),])
     }

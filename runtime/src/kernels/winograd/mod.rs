@@ -126,6 +126,8 @@ pub struct Multiply<'a> {
     pub weights: &'a [WeightPair],
     /// Tiles, a multiple of [`GROUP`] (what is beyond one is left out); `products[point * stride(tiles) + tile]` is one tile's.
     pub tiles: usize,
+    /// Those whose products are wanted, from the first one on; the others fill the last group.
+    pub wanted: usize,
     /// Those that have a fourth output row; only they need the products of the last row of points.
     pub whole_rows: Range<usize>,
     /// Those that have a fourth output column; only they need the products of the last column of points.
@@ -138,7 +140,7 @@ impl Multiply<'_> {
     /// The tiles that need the products of a point.
     #[must_use]
     pub fn tiles_at(&self, point: usize) -> Range<usize> {
-        let mut tiles = 0..self.tiles;
+        let mut tiles = 0..self.wanted.min(self.tiles);
         if point / INPUT_TILE == INPUT_TILE - 1 {
             tiles = self.whole_rows.start..self.whole_rows.end.min(tiles.end);
         }

@@ -259,7 +259,8 @@ impl Block<'_> {
     ) -> Option<()> {
         let (plan, all_tiles) = (self.plan, self.tiles.count());
         for first_tile in (0..all_tiles).step_by(plan.product_tiles) {
-            let tiles = plan.product_tiles.min((all_tiles - first_tile).next_multiple_of(GROUP));
+            let wanted = plan.product_tiles.min(all_tiles - first_tile);
+            let tiles = wanted.next_multiple_of(GROUP);
             let products = scratch.products.get_mut(..POINTS * stride(tiles))?;
             for first_chunk in (0..plan.chunks).step_by(plan.weight_chunks) {
                 let chunks = first_chunk..plan.chunks.min(first_chunk + plan.weight_chunks);
@@ -273,13 +274,14 @@ impl Block<'_> {
                     weight_chunks: chunks.len(),
                     weights,
                     tiles,
+                    wanted,
                     whole_rows: behind(self.tiles.whole_rows(), first_tile),
                     whole_columns: behind(self.tiles.whole_columns(), first_tile),
                     add: first_chunk > 0,
                 };
                 (self.winograd.multiply)(&job, products)?;
             }
-            for tile in 0..tiles.min(all_tiles - first_tile) {
+            for tile in 0..wanted {
                 self.finish(first_tile + tile, first_channel, panel, products, [tile, tiles], out)?;
             }
         }
