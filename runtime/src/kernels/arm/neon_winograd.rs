@@ -6,18 +6,30 @@ use core::ops::Range;
 
 use super::neon::Neon;
 use crate::kernels::simd::LANES;
-use crate::kernels::winograd::pack;
-use crate::kernels::winograd::{INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, stride};
+use crate::kernels::winograd::{
+    Form, INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, pack, steps, stride,
+};
 
 /// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights).
 #[inline(always)]
 pub(super) fn transform_weights(
     neon: Neon,
+    form: Form,
     panel: &[i8],
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed = pack::pairs(panel, chunks)?;
+    match form {
+        Form::F5x2 => steps::transform_weights::<Neon, 2, 4>(neon, panel, chunks, out),
+        Form::F4x3 => transform_3x3(neon, panel, chunks, out),
+        Form::F3x4 => steps::transform_weights::<Neon, 4, 16>(neon, panel, chunks, out),
+    }
+}
+
+/// The same for [`Form::F4x3`].
+#[inline(always)]
+fn transform_3x3(neon: Neon, panel: &[i8], chunks: Range<usize>, out: &mut [WeightPair]) -> Option<()> {
+    let packed = pack::pairs::<9>(panel, chunks)?;
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
@@ -26,7 +38,7 @@ pub(super) fn transform_weights(
             let (taps, out) = (taps.as_ptr().cast::<[i8; LANES]>(), out.cast::<[i16; LANES]>());
             // SAFETY: a pair of taps has the values of two input channels. `out` has `stride` pairs for each of `POINTS` points, of
             // which this is number `pair < packed.len() <= stride`, and they have the values of two input channels too.
-            unsafe { neon.transform_kernels(taps.wrapping_add(input), out.wrapping_add(input), stride) };
+            unsafe { neon.transform_kernel(taps.wrapping_add(input), out.wrapping_add(input), stride) };
         }
     }
     Some(())
@@ -60,7 +72,7 @@ macro_rules! weight_row {
 }
 
 impl Neon {
-    /// `G' g G'^T` of the kernels of 16 output channels for one input channel. Columns are transformed while they are widened, so that
+    /// `G' g G'^T` of the kernels of one input channel and 16 output channels. Columns are transformed while they are widened, so that
     /// the nine taps take no more than nine registers, v16 to v24; their sums of first and last row stay in v10 to v15.
     ///
     /// # Safety
@@ -68,7 +80,7 @@ impl Neon {
     /// From `taps` on there must be nine times 16 values, two times `LANES` apart; from `out` on, room for [`POINTS`] times 16,
     /// `stride` pairs apart.
     #[inline(always)]
-    unsafe fn transform_kernels(self, taps: *const [i8; LANES], out: *mut [i16; LANES], stride: usize) {
+    unsafe fn transform_kernel(self, taps: *const [i8; LANES], out: *mut [i16; LANES], stride: usize) {
         // SAFETY: a `Neon` is at hand; the caller vouches for what is read and written.
         unsafe {
             core::arch::asm!(
@@ -159,39 +171,87 @@ impl Neon {
 /// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply): four tiles at a time, then two, then one.
 #[inline(always)]
 pub(super) fn multiply(neon: Neon, job: &Multiply<'_>, products: &mut [Product]) -> Option<()> {
-    let pairs = job.weight_chunks.checked_mul(LANES / 2)?;
-    // The last chunk that is read.
-    let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
-    job.input.get(last_tile.checked_add(job.weight_chunks.checked_sub(1)?)?)?;
+    let pairs = job.chunks.len().checked_mul(LANES / 2)?;
+    job.last_chunk()?;
     let mut weights = job.weights.get(..POINTS * stride(pairs))?.chunks_exact(stride(pairs));
     let mut products =
         products.get_mut(..stride(job.tiles).checked_mul(POINTS)?)?.chunks_exact_mut(stride(job.tiles));
     // Settled here for all points: only whether they are in the last row or column makes a difference.
-    let tiles = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| job.tiles_at(point));
+    let classes = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| Class::new(job, point));
     for point in 0..POINTS {
         let (weights, products) = (weights.next()?, products.next()?);
         let last_row = usize::from(point >= POINTS - INPUT_TILE);
         let last_column = usize::from(point % INPUT_TILE == INPUT_TILE - 1);
-        let Range { start: mut first, end } = tiles[2 * last_row + last_column];
-        if first >= end {
+        let class = &classes[2 * last_row + last_column];
+        let Range { start: mut first, end } = class.tiles;
+        if first >= end || class.chunks == 0 {
             continue;
         }
+        let weights = weights.get(class.first_pair..)?;
         let (fours, rest) = products.get_mut(first..end)?.as_chunks_mut::<4>();
         for products in fours {
-            neon.multiply_four(job, [point, first], weights, products);
+            neon.multiply_four(job, class, [point, first], weights, products);
             first += 4;
         }
         let (twos, rest) = rest.as_chunks_mut::<2>();
         for products in twos {
-            neon.multiply_two(job, [point, first], weights, products);
+            neon.multiply_two(job, class, [point, first], weights, products);
             first += 2;
         }
         for products in rest.as_chunks_mut::<1>().0 {
-            neon.multiply_one(job, [point, first], weights, products);
+            neon.multiply_one(job, class, [point, first], weights, products);
             first += 1;
         }
     }
     Some(())
+}
+
+/// What points have in common that are in the same of the last row and the last column, or not.
+struct Class<'a> {
+    tiles: Range<usize>,
+    /// Values, from the first chunk of the first tile on.
+    input: &'a [InputChunk],
+    /// Chunks that are multiplied.
+    chunks: usize,
+    /// The first of their pairs in the weights.
+    first_pair: usize,
+    /// Where sums begin.
+    start: Start,
+}
+
+/// Where sums begin.
+#[derive(Clone, Copy)]
+enum Start {
+    /// With the products of the first channel.
+    First = 0,
+    /// With those that are in place.
+    Added = 1,
+    /// With the products of channel [`UNUSED`], because those before have no weights.
+    Unused = 2,
+}
+
+/// Channels of the first chunk that can be left out.
+const UNUSED: usize = 4;
+
+impl<'a> Class<'a> {
+    /// What the points have that are in the same rows and columns as this one.
+    fn new(job: &Multiply<'a>, point: usize) -> Self {
+        let all = job.chunks_at(point);
+        let (first, end) = (job.chunks.start.max(all.start), job.chunks.end.min(all.end));
+        let start = match first {
+            0 if job.unused >= UNUSED => Start::Unused,
+            _ if first > all.start => Start::Added,
+            _ => Start::First,
+        };
+        let left_out = if matches!(start, Start::Unused) { UNUSED / 2 } else { 0 };
+        Self {
+            tiles: job.tiles_at(point),
+            input: job.input.get(first..).unwrap_or_default(),
+            chunks: end.saturating_sub(first),
+            first_pair: (first - job.chunks.start) * LANES / 2 + left_out,
+            start,
+        }
+    }
 }
 
 /// An input channel, which is lane `$lane` of `$x`, the values of some tiles: its products with the weights in `$w` and `$v`, made by `$op` and
@@ -208,16 +268,23 @@ macro_rules! channel {
     };
 }
 
-/// The sixteen input channels of a chunk after the first one. The weights of two channels are loaded while those of the two before are in use.
-macro_rules! channels {
-    ($([$x:literal, $y:literal, $($sums:literal),+]),+) => {
+/// Channels 1 to 3 of a chunk. The weights of two channels are loaded while those of the two before are in use.
+macro_rules! channels_to_3 {
+    ($([$x:literal, $($sums:literal),+]),+) => {
         concat!(
             channel!("smlal", "v10", "v11", "1", $([$x, $($sums),+]),+),
             "ld1 {{v8.8h, v9.8h, v10.8h, v11.8h}}, [{w}], #64\n",
             channel!("smlal", "v12", "v13", "2", $([$x, $($sums),+]),+),
             channel!("smlal", "v14", "v15", "3", $([$x, $($sums),+]),+),
             "ld1 {{v12.8h, v13.8h, v14.8h, v15.8h}}, [{w}], #64\n",
-            channel!("smlal", "v8", "v9", "4", $([$x, $($sums),+]),+),
+        )
+    };
+}
+
+/// Channels 5 to 15 of a chunk.
+macro_rules! channels_from_5 {
+    ($([$x:literal, $y:literal, $($sums:literal),+]),+) => {
+        concat!(
             channel!("smlal", "v10", "v11", "5", $([$x, $($sums),+]),+),
             "ld1 {{v8.8h, v9.8h, v10.8h, v11.8h}}, [{w}], #64\n",
             channel!("smlal", "v12", "v13", "6", $([$x, $($sums),+]),+),
@@ -248,8 +315,7 @@ macro_rules! load {
     };
 }
 
-/// A function that adds the products of some tiles at a point, over all chunks of the weights. The first channel's products are where sums
-/// begin, unless there are some to add to.
+/// A function that adds the products of some tiles at a point, over all chunks that have some.
 macro_rules! multiply_tiles {
     ($(#[$doc:meta])* $name:ident, $tiles:literal,
         $([$p:ident, $pn:literal, $index:literal, $x:tt, $y:tt, $a:tt, $b:tt, $c:tt, $d:tt]),+) => {
@@ -258,35 +324,43 @@ macro_rules! multiply_tiles {
         fn $name(
             self,
             job: &Multiply<'_>,
+            class: &Class<'_>,
             [point, first]: [usize; 2],
             weights: &[WeightPair],
             products: &mut [Product; $tiles],
         ) {
-            let start: *const InputChunk = job.input.as_ptr().wrapping_add(first * job.tile_chunks);
+            let start: *const InputChunk = class.input.as_ptr().wrapping_add(first * job.tile_chunks);
             // SAFETY: a `Neon` is at hand. `multiply` has seen the last chunk of the last tile that is read, and that there
-            // is one chunk at least; `point` is one of its points. `weights` are those of as many chunks, and one pair. `products` has four
-            // registers of sums for each tile.
+            // is one chunk at least; `point` is one of its points. `weights` are those of as many chunks, without the channels that
+            // are left out. `products` has four registers of sums for each tile.
             unsafe {
                 core::arch::asm!(
                     load!($([$pn, $x, $y]),+),
-                    "cbnz {add:w}, 4f",
+                    "cbnz {begin:w}, 4f",
                     channel!("smull", "v8", "v9", "0", $([$x, $a, $b, $c, $d]),+),
                     "b 3f",
                     "4:",
+                    "tbnz {begin:w}, #1, 6f",
                     $(concat!("ld1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{out}], #64"),)+
                     "sub {out}, {out}, {len}",
                     "b 5f",
+                    "6:",
+                    channel!("smull", "v8", "v9", "4", $([$x, $a, $b, $c, $d]),+),
+                    "b 7f",
                     "2:",
                     load!($([$pn, $x, $y]),+),
                     "5:",
                     channel!("smlal", "v8", "v9", "0", $([$x, $a, $b, $c, $d]),+),
                     "3:",
-                    channels!($([$x, $y, $a, $b, $c, $d]),+),
+                    channels_to_3!($([$x, $a, $b, $c, $d]),+),
+                    channel!("smlal", "v8", "v9", "4", $([$x, $a, $b, $c, $d]),+),
+                    "7:",
+                    channels_from_5!($([$x, $y, $a, $b, $c, $d]),+),
                     "subs {n}, {n}, #1",
                     "b.ne 2b",
                     $(concat!("st1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{out}], #64"),)+
-                    add = in(reg) u32::from(job.add),
-                    n = inout(reg) job.weight_chunks => _,
+                    begin = in(reg) class.start as u32,
+                    n = inout(reg) class.chunks => _,
                     w = inout(reg) weights.as_ptr() => _,
                     out = inout(reg) products.as_mut_ptr() => _,
                     len = const size_of::<[Product; $tiles]>(),

@@ -51,7 +51,7 @@ macro_rules! encoding {
                     conv: vnni::conv,
                 },
                 winograd: {
-                    costs: vnni::COSTS,
+                    costs: vnni::COSTS, stride_2: None,
                     transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>
                 },
             }

@@ -1,13 +1,13 @@
 //! Weights and products of Winograd's method, for the instruction sets of x86-64.
-#![allow(unsafe_code, reason = "two loops whose bounds are checked before them")]
+#![allow(unsafe_code, reason = "a loop whose bounds are checked before it")]
 #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
 use core::ops::Range;
 
 use crate::kernels::simd::{LANES, Simd};
-use crate::kernels::winograd::pack;
+use crate::kernels::winograd::steps;
 use crate::kernels::winograd::{
-    GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, stride,
+    Form, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, WeightPair, stride,
 };
 
 /// Products of int16 that are added in pairs.
@@ -39,45 +39,16 @@ pub(super) trait Dot: Simd {
 #[inline(always)]
 pub(super) fn transform_weights<S: Simd>(
     s: S,
+    form: Form,
     panel: &[i8],
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed = pack::pairs(panel, chunks)?;
-    let stride = stride(packed.len());
-    let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
-    for (pair, taps) in packed.iter().enumerate() {
-        for half in 0..2 {
-            let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
-            let c0 = weight_column(s, [g0, g3, g6], half);
-            let c1 = weight_column(s, [g1, g4, g7], half);
-            let c2 = weight_column(s, [g2, g5, g8], half);
-            let mut place = 2 * pair + half;
-            for row in 0..INPUT_TILE {
-                for value in weight_1d(s, [c0[row], c1[row], c2[row]]) {
-                    // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
-                    // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
-                    s.store16(value, unsafe { out.get_unchecked_mut(place) });
-                    place += 2 * stride;
-                }
-            }
-        }
+    match form {
+        Form::F5x2 => steps::transform_weights::<S, 2, 4>(s, panel, chunks, out),
+        Form::F4x3 => steps::transform_weights::<S, 3, 9>(s, panel, chunks, out),
+        Form::F3x4 => steps::transform_weights::<S, 4, 16>(s, panel, chunks, out),
     }
-    Some(())
-}
-
-#[inline(always)]
-fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) -> [S::I16; 6] {
-    weight_1d(s, [s.widen(&a[half]), s.widen(&b[half]), s.widen(&c[half])])
-}
-
-/// `G' g`.
-#[inline(always)]
-fn weight_1d<S: Simd>(s: S, [g0, g1, g2]: [S::I16; 3]) -> [S::I16; 6] {
-    let a = s.add16(g0, g2);
-    let b = s.add16(g0, s.shl16::<2>(g2));
-    let c = s.add16(g1, g1);
-    [g0, s.add16(a, g1), s.sub16(a, g1), s.add16(b, c), s.sub16(b, c), g2]
 }
 
 /// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply); `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
@@ -87,10 +58,9 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
     job: &Multiply<'_>,
     products: &mut [Product],
 ) -> Option<()> {
-    let pairs = job.weight_chunks * LANES / 2;
+    let pairs = job.chunks.len() * LANES / 2;
     // The last element that is read of the input, so that the loops below need not look again.
-    let last_tile = job.tiles.checked_sub(1)?.checked_mul(job.tile_chunks)?;
-    job.input.get(last_tile.checked_add(job.weight_chunks)?.checked_sub(1)?)?;
+    job.last_chunk()?;
     // Whole groups of the tiles that a point needs; the tiles beside them are there too. What they are depends only on whether the
     // point is in the last row, and whether it is in the last column: settled here for all 36.
     let groups = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| {
@@ -107,7 +77,7 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
         let weights = job.weights.get(point * stride(pairs)..)?.get(..pairs)?;
         let products = products.get_mut(point * stride(job.tiles)..)?.get_mut(first..end)?;
         // Tiles are counted from 0 in the loops: with an offset, the compiler computes each tile's address anew.
-        let input = job.input.get(first * job.tile_chunks..)?;
+        let input = job.input.get(first * job.tile_chunks + job.chunks.start..)?;
         let (wide, rest) = products.as_chunks_mut::<WIDE>();
         let wide_tiles = wide.len() * WIDE;
         for (group, products) in wide.iter_mut().enumerate() {
@@ -131,7 +101,7 @@ fn multiply_group<S: Dot, const TILES: usize>(
     products: &mut [Product; TILES],
 ) {
     let mut acc = [s.zero32(); TILES];
-    if job.add {
+    if job.chunks.start > 0 {
         for (acc, product) in acc.iter_mut().zip(&*products) {
             *acc = s.load32(product);
         }
@@ -140,8 +110,8 @@ fn multiply_group<S: Dot, const TILES: usize>(
         let mut values = [&[0i16; LANES]; TILES];
         for (tile, values) in values.iter_mut().enumerate() {
             let index = (first + tile) * job.tile_chunks + chunk;
-            // SAFETY: `multiply` has seen the last element of the job's last tile. The input begins with one of its tiles and
-            // `first + tile` is not beyond the last; `chunk < job.weight_chunks`, and `point < POINTS`.
+            // SAFETY: `multiply` has seen the last element of the job's last tile. The input begins with the job's first chunk of
+            // one of its tiles and `first + tile` is not beyond the last; `chunk < job.chunks.len()`, and `point < POINTS`.
             *values = unsafe { input.get_unchecked(index).get_unchecked(point) };
         }
         acc = s.dot_chunk(acc, values, weights);

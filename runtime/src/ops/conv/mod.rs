@@ -67,10 +67,10 @@ impl ConvPlan {
             Some(Pool { rows, columns, .. }) => Tensor { h: rows, w: columns, ..*output },
             None => *output,
         };
-        let winograd = kernels.winograd();
-        let pays = winograd.is_some_and(|winograd| WinogradPlan::pays(conv, input, &map, &winograd.costs));
-        let (method, mut needs) = if pays {
-            let (plan, needs) = WinogradPlan::new(input, &map)?;
+        let geometry =
+            kernels.winograd().and_then(|winograd| WinogradPlan::choose(conv, input, &map, winograd));
+        let (method, mut needs) = if let Some(geometry) = geometry {
+            let (plan, needs) = WinogradPlan::new(geometry, &map)?;
             (Method::Winograd(plan), needs)
         } else {
             let (plan, needs) = DirectPlan::new(conv, input, &map, &kernels.direct)?;
@@ -112,7 +112,7 @@ impl ConvPlan {
             skip: conv.skip.map(|skip| (skip.tensor.zero_point, skip.shift)),
         };
         match self.method {
-            Method::Winograd(_) => (kernels.winograd()?.pack_weights)(&source, packed),
+            Method::Winograd(plan) => (kernels.winograd()?.pack_weights)(&plan.geometry, &source, packed),
             Method::Direct(_) => match kernels.direct.packing {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),

@@ -5,8 +5,8 @@ use core::ops::Range;
 
 use super::{ConvRun, Needs, rows};
 use crate::kernels::winograd::{
-    BLOCK_CHANNELS, CHANNELS, Costs, Finish, GROUP, INPUT_TILE, InputChunk, Multiply, POINTS, Product, TILE,
-    WeightPair, Winograd, is_exact, panel_len, stride,
+    BLOCK_CHANNELS, CHANNELS, Finish, GROUP, Geometry, INPUT_TILE, InputChunk, Multiply, POINTS, Product,
+    Tile, WeightPair, Winograd, is_exact, stride,
 };
 use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
@@ -20,51 +20,66 @@ const TILES_AT_ONCE: usize = 8;
 /// Geometry of a Winograd convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WinogradPlan {
+    pub(super) geometry: Geometry,
     /// Pixels of a row.
     width: usize,
     /// Tiles of a row.
     columns: Tiles,
     /// Rows of tiles of a block.
     block_rows: usize,
-    /// 16-channel chunks of the input.
+    /// 16-channel chunks of the input, of all its phases.
     chunks: usize,
     /// Chunks whose weights are transformed at a time.
     weight_chunks: usize,
     /// Tiles whose products are kept at a time, a multiple of [`GROUP`].
     product_tiles: usize,
-    /// Values of one padded input row.
-    row_len: usize,
+    /// Pixels of one padded input row of a phase.
+    row_pixels: usize,
 }
 
 impl WinogradPlan {
-    /// Whether the method can be used, exactly, and is faster than direct convolution.
-    pub(super) fn pays(conv: &Conv<'_>, input: &Tensor, output: &Tensor, costs: &Costs) -> bool {
-        let fits =
-            conv.window.kernel == [3, 3] && conv.window.stride == [1, 1] && input.c.is_multiple_of(CHANNELS);
-        let exact = is_exact(conv.weight_sum);
-        let tiles = (output.h.div_ceil(TILE) * output.w.div_ceil(TILE)).next_multiple_of(GROUP);
-        fits && exact && costs.pays(output.h * output.w, tiles, [input.c, output.c])
+    /// The geometry, if the method can be used, exactly, and is faster than direct convolution.
+    pub(super) fn choose(
+        conv: &Conv<'_>,
+        input: &Tensor,
+        output: &Tensor,
+        winograd: &Winograd,
+    ) -> Option<Geometry> {
+        let geometry = Geometry::of(conv.window.kernel, conv.window.stride, input.c)?;
+        let costs = if geometry.stride == 1 { winograd.costs } else { winograd.stride_2? };
+        let tiles = output.h.div_ceil(geometry.form.tile()) * output.w.div_ceil(geometry.form.tile());
+        let pays = costs.pays(&geometry, output.h * output.w, tiles, output.c);
+        (is_exact(conv.weight_sum) && pays).then_some(geometry)
     }
 
     /// The plan and what it needs.
-    pub(super) fn new(input: &Tensor, output: &Tensor) -> Option<(Self, Needs)> {
-        let (rows, columns) = (output.h.div_ceil(TILE), Tiles::of(output.w));
-        let chunks = input.c / CHANNELS;
+    pub(super) fn new(geometry: Geometry, output: &Tensor) -> Option<(Self, Needs)> {
+        let tile = geometry.form.tile();
+        let (rows, columns) = (output.h.div_ceil(tile), Tiles::of(output.w, tile));
+        let chunks = geometry.inputs() / CHANNELS;
         let row_bytes = columns.count.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
-        let block_rows = (BLOCK_BYTES / row_bytes).clamp(1, rows);
+        let block_rows = BLOCK_BYTES.checked_div(row_bytes)?.clamp(1, rows);
         let weight_chunks = chunks.min(BLOCK_CHANNELS / CHANNELS);
         let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
-        let row_len = (columns.count * TILE + INPUT_TILE - TILE).checked_mul(input.c)?;
-        let plan =
-            Self { width: output.w, columns, block_rows, chunks, weight_chunks, product_tiles, row_len };
+        let row_pixels = columns.count * tile + INPUT_TILE - tile;
+        let plan = Self {
+            geometry,
+            width: output.w,
+            columns,
+            block_rows,
+            chunks,
+            weight_chunks,
+            product_tiles,
+            row_pixels,
+        };
         let needs = Needs {
             scratch_len: plan.lens()?.iter().try_fold(0usize, |sum, len| sum.checked_add(*len))?,
-            packed_len: panel_len(input.c).checked_mul(output.c.div_ceil(CHANNELS))?,
+            packed_len: geometry.panel_len().checked_mul(output.c.div_ceil(CHANNELS))?,
             rows: output.h,
             row_len: output.w * output.c,
-            row_step: TILE,
-            block_rows: block_rows * TILE,
+            row_step: tile,
+            block_rows: block_rows * tile,
         };
         Some((plan, needs))
     }
@@ -73,11 +88,30 @@ impl WinogradPlan {
         (self.block_rows * self.columns.count).next_multiple_of(GROUP)
     }
 
-    /// Bytes of the four parts of the scratch, multiples of 64: padded rows, transformed input, transformed weights,
+    /// Values of one padded input row.
+    const fn row_len(&self) -> usize {
+        self.row_pixels * self.geometry.stride * self.geometry.channels
+    }
+
+    /// Bytes of the padded input rows of a row of tiles.
+    const fn padded_len(&self) -> usize {
+        INPUT_TILE * self.geometry.stride * self.row_len()
+    }
+
+    /// Bytes of the same rows with the phases of a pixel side by side, if they are wanted so.
+    fn folded_len(&self) -> Option<usize> {
+        if self.geometry.folds() { self.row_pixels.checked_mul(INPUT_TILE * CHANNELS) } else { Some(0) }
+    }
+
+    /// Bytes of the five parts of the scratch, multiples of 64: padded rows, folded rows, transformed input, transformed weights,
     /// products.
-    fn lens(&self) -> Option<[usize; 4]> {
+    fn lens(&self) -> Option<[usize; 5]> {
+        let Geometry { stride: step, channels, .. } = self.geometry;
+        let row_len = self.row_pixels.checked_mul(step)?.checked_mul(channels)?;
+        let slack = if self.geometry.folds() { FOLD_LEN } else { 0 };
         Some([
-            self.row_len.checked_mul(INPUT_TILE)?.checked_next_multiple_of(64)?,
+            row_len.checked_mul(INPUT_TILE * step)?.checked_add(slack)?.checked_next_multiple_of(64)?,
+            self.folded_len()?.checked_add(slack)?.checked_next_multiple_of(64)?,
             self.block_tiles().checked_mul(self.chunks)?.checked_mul(size_of::<InputChunk>())?,
             POINTS * stride(self.weight_chunks * CHANNELS / 2) * size_of::<WeightPair>(),
             stride(self.product_tiles).checked_mul(POINTS * size_of::<Product>())?,
@@ -85,27 +119,29 @@ impl WinogradPlan {
     }
 }
 
-/// How the rows or columns of a map are cut: into tiles of [`TILE`], and behind them as few tiles as that takes of one less, which
-/// have fewer products. The last one may have still fewer rows.
+/// How the rows or columns of a map are cut: into whole tiles, and behind them as few tiles as that takes of one row or column less, which
+/// have fewer products. The last one may have still fewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Tiles {
     /// What is cut.
     len: usize,
+    /// Rows or columns of a whole tile.
+    tile: usize,
     /// All tiles.
     count: usize,
-    /// Tiles of [`TILE`].
+    /// Whole tiles.
     whole: usize,
 }
 
 impl Tiles {
-    const fn of(len: usize) -> Self {
-        let count = len.div_ceil(TILE);
-        Self { len, count, whole: count.saturating_sub(count * TILE - len) }
+    const fn of(len: usize, tile: usize) -> Self {
+        let count = len.div_ceil(tile);
+        Self { len, tile, count, whole: count.saturating_sub(count * tile - len) }
     }
 
     /// Where a tile begins.
     const fn start(&self, tile: usize) -> usize {
-        tile * TILE - tile.saturating_sub(self.whole)
+        tile * self.tile - tile.saturating_sub(self.whole)
     }
 
     /// Rows or columns of a tile.
@@ -114,7 +150,7 @@ impl Tiles {
         if end < self.len { end - start } else { self.len - start }
     }
 
-    /// Tiles of one less than [`TILE`].
+    /// Tiles of one less.
     const fn short(&self) -> usize {
         self.count - self.whole
     }
@@ -175,7 +211,8 @@ const fn behind(range: Range<usize>, first: usize) -> Range<usize> {
 
 /// The scratch, cut into its parts.
 struct Scratch<'a> {
-    rows: &'a mut [i8],
+    padded: &'a mut [i8],
+    folded: &'a mut [i8],
     input: &'a mut [InputChunk],
     weights: &'a mut [WeightPair],
     products: &'a mut [Product],
@@ -183,12 +220,14 @@ struct Scratch<'a> {
 
 impl<'a> Scratch<'a> {
     fn new(plan: &WinogradPlan, scratch: &'a mut [i8]) -> Option<Self> {
-        let [rows, input, weights, products] = plan.lens()?;
-        let (rows, rest) = scratch.split_at_mut_checked(rows)?;
+        let [padded, folded, input, weights, products] = plan.lens()?;
+        let (padded, rest) = scratch.split_at_mut_checked(padded)?;
+        let (folded, rest) = rest.split_at_mut_checked(folded)?;
         let (input, rest) = rest.split_at_mut_checked(input)?;
         let (weights, rest) = rest.split_at_mut_checked(weights)?;
         Some(Self {
-            rows: rows.get_mut(..INPUT_TILE * plan.row_len)?,
+            padded,
+            folded,
             input: bytemuck::try_cast_slice_mut(input).ok()?,
             weights: bytemuck::try_cast_slice_mut(weights).ok()?,
             products: bytemuck::try_cast_slice_mut(rest.get_mut(..products)?).ok()?,
@@ -207,15 +246,14 @@ pub(super) fn run(
     let winograd = run.kernels.winograd()?;
     let mut scratch = Scratch::new(plan, scratch)?;
     let row_len = plan.width * run.layer.output.c;
-    let block_rows = plan.block_rows * TILE;
+    let block_rows = plan.block_rows * plan.geometry.form.tile();
     for (index, out) in out.chunks_mut(block_rows * row_len).enumerate() {
         let first = rows.start + index * block_rows;
         let rows = first..rows.end.min(first + block_rows);
-        let tiles = TileOrder { rows: Tiles::of(rows.len()), columns: plan.columns };
+        let tiles = TileOrder { rows: Tiles::of(rows.len(), plan.columns.tile), columns: plan.columns };
         let block = Block { run, plan, winograd, rows, tiles };
         block.transform_input(&mut scratch)?;
-        let panel_len = panel_len(run.layer.input.c);
-        for (panel, weights) in run.weights.chunks_exact(panel_len).enumerate() {
+        for (panel, weights) in run.weights.chunks_exact(plan.geometry.panel_len()).enumerate() {
             block.panel(panel * CHANNELS, weights, &mut scratch, out)?;
         }
     }
@@ -233,18 +271,39 @@ struct Block<'a> {
 
 impl Block<'_> {
     fn transform_input(&self, scratch: &mut Scratch<'_>) -> Option<()> {
-        let (run, chunks, row_len) = (self.run, self.plan.chunks, self.plan.row_len);
+        let stride = self.plan.geometry.stride;
         let TileOrder { rows, columns } = self.tiles;
         for row in 0..rows.count {
-            let first = self.rows.start + rows.start(row);
-            let part = rows::Part { row: first, column: 0, row_len };
-            rows::copy_padded(run, &part, scratch.rows)?;
-            for column in 0..columns.count {
-                let out =
-                    scratch.input.get_mut(self.tiles.number([row, column]) * chunks..)?.get_mut(..chunks)?;
-                let first = columns.start(column) * run.layer.input.c;
-                (self.winograd.transform_input)(scratch.rows, row_len, first, out)?;
+            let first = (self.rows.start + rows.start(row)) * stride;
+            let part = rows::Part { row: first, column: 0, row_len: self.plan.row_len() };
+            rows::copy_padded(self.run, &part, scratch.padded.get_mut(..self.plan.padded_len())?)?;
+            if self.plan.geometry.folds() {
+                fold(self.plan, scratch.padded, scratch.folded)?;
             }
+            for column in 0..columns.count {
+                let index = self.tiles.number([row, column]) * self.plan.chunks;
+                let out = scratch.input.get_mut(index..)?.get_mut(..self.plan.chunks)?;
+                if self.plan.geometry.folds() {
+                    let values = scratch.folded.get(columns.start(column) * CHANNELS..)?;
+                    let tile = Tile { values, row: self.plan.row_pixels * CHANNELS, column: CHANNELS };
+                    (self.winograd.transform_input)(&tile, out)?;
+                } else {
+                    self.transform_phases(scratch.padded, columns.start(column), out)?;
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// The phases of the tile that begins at a column.
+    fn transform_phases(&self, padded: &[i8], column: usize, out: &mut [InputChunk]) -> Option<()> {
+        let Geometry { stride, channels, .. } = self.plan.geometry;
+        let row_len = self.plan.row_len();
+        for (phase, out) in out.chunks_exact_mut(channels / CHANNELS).enumerate() {
+            let [first_row, first_column] = if stride == 1 { [0, 0] } else { Geometry::phase(phase) };
+            let values = padded.get(first_row * row_len + (column * stride + first_column) * channels..)?;
+            let tile = Tile { values, row: stride * row_len, column: stride * channels };
+            (self.winograd.transform_input)(&tile, out)?;
         }
         Some(())
     }
@@ -266,18 +325,20 @@ impl Block<'_> {
                 let chunks = first_chunk..plan.chunks.min(first_chunk + plan.weight_chunks);
                 let weights = scratch.weights.get_mut(..POINTS * stride(chunks.len() * CHANNELS / 2))?;
                 if first_tile == 0 || plan.weight_chunks < plan.chunks {
-                    (self.winograd.transform_weights)(panel, chunks.clone(), weights)?;
+                    (self.winograd.transform_weights)(plan.geometry.form, panel, chunks.clone(), weights)?;
                 }
                 let job = Multiply {
-                    input: scratch.input.get(first_tile * plan.chunks + first_chunk..)?,
+                    input: scratch.input.get(first_tile * plan.chunks..)?,
                     tile_chunks: plan.chunks,
-                    weight_chunks: chunks.len(),
+                    chunks,
+                    unused: plan.geometry.unused(),
                     weights,
                     tiles,
                     wanted,
                     whole_rows: behind(self.tiles.whole_rows(), first_tile),
                     whole_columns: behind(self.tiles.whole_columns(), first_tile),
-                    add: first_chunk > 0,
+                    last_row_chunks: plan.geometry.last_row_chunks(),
+                    last_column_chunks: plan.geometry.last_column_chunks(),
                 };
                 (self.winograd.multiply)(&job, products)?;
             }
@@ -304,7 +365,9 @@ impl Block<'_> {
         let valid = [rows.len(row), columns.len(column)];
         let (row, column) = (rows.start(row), columns.start(column));
         let start = (row * width + column) * channels;
+        let tile = self.plan.columns.tile;
         let job = Finish {
+            form: self.plan.geometry.form,
             products,
             tiles,
             tile: index,
@@ -313,11 +376,30 @@ impl Block<'_> {
             target: Target {
                 channels: self.run.conv.channels.0,
                 first_channel,
-                grid: Grid { start, width: TILE, row: width * channels, column: channels },
+                grid: Grid { start, width: tile, row: width * channels, column: channels },
                 epilogue: self.run.epilogue(),
-                skip: self.run.skip((self.rows.start + row) * width + column, Some(TILE)),
+                skip: self.run.skip((self.rows.start + row) * width + column, Some(tile)),
             },
         };
         (self.winograd.transform_output)(&job, out)
     }
+}
+
+/// Values that are copied at a time where phases are put side by side: those of two pixels at most.
+const FOLD_LEN: usize = 8;
+
+/// Puts the phases of every pixel side by side, at the end of 16 values: two pixels of an even row, and those below them. What is
+/// copied beyond two pixels lands before or among the values that come next; those before the first phase are not used.
+fn fold(plan: &WinogradPlan, padded: &[i8], folded: &mut [i8]) -> Option<()> {
+    let (len, unused) = (2 * plan.geometry.channels, plan.geometry.unused());
+    let mut pixels = (0..).step_by(CHANNELS);
+    for row in (0..INPUT_TILE).map(|row| 2 * row * plan.row_len()) {
+        let (even, odd) = (padded.get(row..)?, padded.get(row + plan.row_len()..)?);
+        for (start, pixel) in (0..).step_by(len).zip(pixels.by_ref()).take(plan.row_pixels) {
+            let out: &mut [i8] = folded.get_mut(pixel + unused..)?.get_mut(..len + FOLD_LEN)?;
+            *out.first_chunk_mut::<FOLD_LEN>()? = *even.get(start..)?.first_chunk()?;
+            *out.last_chunk_mut::<FOLD_LEN>()? = *odd.get(start..)?.first_chunk()?;
+        }
+    }
+    Some(())
 }
