@@ -54,7 +54,8 @@ macro_rules! table {
         },
         $(winograd: {
             costs: $costs:expr, stride_2: $stride_2:expr,
-            transform_weights: $transform_weights:expr, multiply: $multiply:expr $(,)?
+            transform_weights: $transform_weights:expr, multiply: $multiply:expr,
+            transform_output: $transform_output:expr $(,)?
         },)?
     ) => {
         static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
@@ -97,7 +98,7 @@ macro_rules! table {
                 entry!($token, $features, fn transform_input(tile: &Tile<'_>, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
                 entry!($token, $features, fn transform_weights(form: Form, panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, $transform_weights);
                 entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, $multiply);
-                entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
+                entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, $transform_output);
             )?
         }
     };

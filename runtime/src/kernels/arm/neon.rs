@@ -15,8 +15,8 @@
 
 use core::arch::aarch64::*;
 
-use super::neon_winograd;
 use super::patches::{self, PatchBlock};
+use super::{neon_winograd, neon_winograd_output};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
@@ -41,6 +41,7 @@ table! {
     winograd: {
         costs: COSTS, stride_2: Some(COSTS),
         transform_weights: neon_winograd::transform_weights, multiply: neon_winograd::multiply,
+        transform_output: neon_winograd_output::transform_output,
     },
 }
 
@@ -277,6 +278,12 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
 }
 
 impl Neon {
+    /// Four int32 in a register.
+    #[inline(always)]
+    pub(super) fn words(self, words: [i32; 4]) -> int32x4_t {
+        neon!(vld1q_s32(words.as_ptr()))
+    }
+
     /// The sums of `HEIGHT` pixels of a tile; those of the others are 0.
     #[inline(always)]
     fn tile<const HEIGHT: usize>(

@@ -43,6 +43,7 @@ table! {
     winograd: {
         costs: COSTS, stride_2: None,
         transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
+        transform_output: steps::transform_output,
     },
 }
 

@@ -24,7 +24,8 @@ table! {
     // As many sums in flight as hide the latency of `vpdpwssd`.
     winograd: {
         costs: vnni::COSTS, stride_2: None,
-        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, 8>
+        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, 8>,
+        transform_output: steps::transform_output,
     },
 }
 

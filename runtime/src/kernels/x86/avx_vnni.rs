@@ -52,7 +52,8 @@ macro_rules! encoding {
                 },
                 winograd: {
                     costs: vnni::COSTS, stride_2: None,
-                    transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>
+                    transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
+                    transform_output: steps::transform_output,
                 },
             }
 
