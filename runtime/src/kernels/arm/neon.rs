@@ -8,9 +8,9 @@
 //! third product would not fit.
 //!
 //! A tile is 4 pixels by 16 channels, four channels at a time: 16 registers hold sums, each those of one pixel and one
-//! channel in four parts, eight hold operands, the rest what is between `smull` and `sadalp`. Of the 55 instructions of the loop,
+//! channel in four parts, eight hold operands, four what is between `smull` and `sadalp`. Of the 52 instructions of the loop, in assembly,
 //! for 256 products, 48 compute.
-#![allow(unsafe_code, reason = "NEON intrinsics")]
+#![allow(unsafe_code, reason = "NEON intrinsics and assembly")]
 #![allow(clippy::indexing_slicing, reason = "constant places below constant lengths")]
 
 use core::arch::aarch64::*;
@@ -258,12 +258,7 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let panels = patches::panels::<MR, KR>(block)?;
     let mut places = TargetPlaces::new(&block.target);
     for (first, patches) in (0..pixels).step_by(MR).zip(panels) {
-        let sums = match pixels - first {
-            MR.. => s.tile::<MR>(weights.blocks, patches),
-            3 => s.tile::<3>(weights.blocks, patches),
-            2 => s.tile::<2>(weights.blocks, patches),
-            _ => s.tile::<1>(weights.blocks, patches),
-        };
+        let sums = s.tile(weights.blocks, patches, pixels - first);
         finish_tile::<_, true, MR>(
             s,
             sums,
@@ -277,6 +272,79 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     Some(())
 }
 
+/// The next 16 values of depth: their products, two and two in v8 to v11, and with `$add` to the sums of each pixel `$x`.
+macro_rules! depth {
+    ($add:literal: $([$x:tt, $a:tt, $b:tt, $c:tt, $d:tt]),+) => {
+        concat!(
+            "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{patches}], #64\n",
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{weights}], {step}\n",
+            $(
+                "smull v8.8h, ", $x, ".8b, v0.8b\n",
+                "smull v9.8h, ", $x, ".8b, v1.8b\n",
+                "smull v10.8h, ", $x, ".8b, v2.8b\n",
+                "smull v11.8h, ", $x, ".8b, v3.8b\n",
+                "smlal2 v8.8h, ", $x, ".16b, v0.16b\n",
+                "smlal2 v9.8h, ", $x, ".16b, v1.16b\n",
+                "smlal2 v10.8h, ", $x, ".16b, v2.16b\n",
+                "smlal2 v11.8h, ", $x, ".16b, v3.16b\n",
+                $add, " ", $a, ".4s, v8.8h\n",
+                $add, " ", $b, ".4s, v9.8h\n",
+                $add, " ", $c, ".4s, v10.8h\n",
+                $add, " ", $d, ".4s, v11.8h\n",
+            )+
+        )
+    };
+}
+
+/// A function that sums products of some pixels of a tile, those of group `group` of four channels.
+macro_rules! multiply_pixels {
+    ($(#[$doc:meta])* $name:ident: $([$sum:ident, $index:literal, $x:tt, $a:tt, $b:tt, $c:tt, $d:tt]),+) => {
+        $(#[$doc])*
+        #[inline(always)]
+        fn $name(
+            self,
+            weights: &[WeightBlock<KR>],
+            patches: &[PatchBlock<MR, KR>],
+            group: usize,
+            sums: &mut [[int32x4_t; 4]; MR],
+        ) {
+            let blocks = weights.len().min(patches.len());
+            if blocks == 0 || group >= LANES / GROUP_CHANNELS {
+                return;
+            }
+            $(let $sum;)+
+            // SAFETY: a `Neon` is at hand. There are as many blocks of weights and of patches, one at least; the former have 16
+            // channels, of which this is one of four groups.
+            unsafe {
+                core::arch::asm!(
+                    depth!("saddlp": $([$x, $a, $b, $c, $d]),+),
+                    "subs {n}, {n}, #1",
+                    "b.eq 3f",
+                    "2:",
+                    depth!("sadalp": $([$x, $a, $b, $c, $d]),+),
+                    "subs {n}, {n}, #1",
+                    "b.ne 2b",
+                    "3:",
+                    $(
+                        concat!("addp ", $a, ".4s, ", $a, ".4s, ", $b, ".4s"),
+                        concat!("addp ", $c, ".4s, ", $c, ".4s, ", $d, ".4s"),
+                        concat!("addp ", $a, ".4s, ", $a, ".4s, ", $c, ".4s"),
+                    )+
+                    n = inout(reg) blocks => _,
+                    patches = inout(reg) patches.as_ptr() => _,
+                    weights = inout(reg) weights.as_ptr().cast::<[[i8; KR]; GROUP_CHANNELS]>().wrapping_add(group) => _,
+                    step = in(reg) size_of::<WeightBlock<KR>>(),
+                    $(out($a) $sum, out($b) _, out($c) _, out($d) _,)+
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    out("v8") _, out("v9") _, out("v10") _, out("v11") _,
+                    options(nostack, readonly),
+                );
+            }
+            $(sums[$index][group] = $sum;)+
+        }
+    };
+}
+
 impl Neon {
     /// Four int32 in a register.
     #[inline(always)]
@@ -284,47 +352,49 @@ impl Neon {
         neon!(vld1q_s32(words.as_ptr()))
     }
 
-    /// The sums of `HEIGHT` pixels of a tile; those of the others are 0.
+    /// The sums of the first `pixels` pixels of a tile; those of the others are 0.
     #[inline(always)]
-    fn tile<const HEIGHT: usize>(
+    fn tile(
         self,
         weights: &[WeightBlock<KR>],
         patches: &[PatchBlock<MR, KR>],
+        pixels: usize,
     ) -> [[int32x4_t; 4]; MR] {
         let mut sums = [self.zero32(); MR];
         for group in 0..LANES / GROUP_CHANNELS {
-            let own = self.group::<HEIGHT>(weights, group, patches);
-            for (sums, own) in sums.iter_mut().zip(own) {
-                if let Some(sums) = sums.get_mut(group) {
-                    *sums = own;
-                }
+            match pixels {
+                MR.. => self.sum_four(weights, patches, group, &mut sums),
+                3 => self.sum_three(weights, patches, group, &mut sums),
+                2 => self.sum_two(weights, patches, group, &mut sums),
+                _ => self.sum_one(weights, patches, group, &mut sums),
             }
         }
         sums
     }
 
-    /// The sums of four channels.
-    #[inline(always)]
-    fn group<const HEIGHT: usize>(
-        self,
-        weights: &[WeightBlock<KR>],
-        group: usize,
-        patches: &[PatchBlock<MR, KR>],
-    ) -> [int32x4_t; HEIGHT] {
-        let mut acc = [[neon!(vdupq_n_s32(0)); GROUP_CHANNELS]; HEIGHT];
-        for (weights, patches) in weights.iter().zip(patches) {
-            let Some(weights) = weights.as_chunks::<GROUP_CHANNELS>().0.get(group) else { continue };
-            let weights = weights.each_ref().map(|weights| neon!(vld1q_s8(weights.as_ptr())));
-            for (acc, patch) in acc.iter_mut().zip(patches) {
-                let patch = neon!(vld1q_s8(patch.as_ptr()));
-                for (acc, weights) in acc.iter_mut().zip(weights) {
-                    *acc = neon!({
-                        let products = vmull_s8(vget_low_s8(patch), vget_low_s8(weights));
-                        vpadalq_s16(*acc, vmlal_high_s8(products, patch, weights))
-                    });
-                }
-            }
-        }
-        acc.map(|[a, b, c, d]| neon!(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))))
+    multiply_pixels! {
+        /// The sums of four channels of one pixel.
+        sum_one: [a, 0, "v4", "v16", "v17", "v18", "v19"]
+    }
+    multiply_pixels! {
+        /// The sums of four channels of two pixels.
+        sum_two:
+        [a, 0, "v4", "v16", "v17", "v18", "v19"],
+        [b, 1, "v5", "v20", "v21", "v22", "v23"]
+    }
+    multiply_pixels! {
+        /// The sums of four channels of three pixels.
+        sum_three:
+        [a, 0, "v4", "v16", "v17", "v18", "v19"],
+        [b, 1, "v5", "v20", "v21", "v22", "v23"],
+        [c, 2, "v6", "v24", "v25", "v26", "v27"]
+    }
+    multiply_pixels! {
+        /// The sums of four channels of four pixels.
+        sum_four:
+        [a, 0, "v4", "v16", "v17", "v18", "v19"],
+        [b, 1, "v5", "v20", "v21", "v22", "v23"],
+        [c, 2, "v6", "v24", "v25", "v26", "v27"],
+        [d, 3, "v7", "v28", "v29", "v30", "v31"]
     }
 }

@@ -11,8 +11,9 @@ use crate::kernels::winograd::{
 use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
 
-/// Bytes of transformed input that a block of tiles has at most: half of a usual second-level cache.
-const BLOCK_BYTES: usize = 288 << 10;
+/// Bytes of transformed input that a block of tiles has at most: half of a usual second-level cache, or a little more if that saves
+/// transforming the weights a second time.
+const BLOCK_BYTES: [usize; 2] = [288 << 10, 336 << 10];
 
 /// Tiles whose products are kept at a time when the weights of all input channels are transformed at once: 20 KiB.
 const TILES_AT_ONCE: usize = 8;
@@ -58,7 +59,12 @@ impl WinogradPlan {
         let (rows, columns) = (output.h.div_ceil(tile), Tiles::of(output.w, tile));
         let chunks = geometry.inputs() / CHANNELS;
         let row_bytes = columns.count.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
-        let block_rows = BLOCK_BYTES.checked_div(row_bytes)?.clamp(1, rows);
+        let [usual, most] = BLOCK_BYTES;
+        let block_rows = if row_bytes.checked_mul(rows)? <= most {
+            rows
+        } else {
+            usual.checked_div(row_bytes)?.clamp(1, rows)
+        };
         let weight_chunks = chunks.min(BLOCK_CHANNELS / CHANNELS);
         let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
         let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
@@ -98,6 +104,11 @@ impl WinogradPlan {
         INPUT_TILE * self.geometry.stride * self.row_len()
     }
 
+    /// Bytes before them, for [`fold`].
+    const fn slack(&self) -> usize {
+        if self.geometry.folds() { FOLD_LEN } else { 0 }
+    }
+
     /// Bytes of the same rows with the phases of a pixel side by side, if they are wanted so.
     fn folded_len(&self) -> Option<usize> {
         if self.geometry.folds() { self.row_pixels.checked_mul(INPUT_TILE * CHANNELS) } else { Some(0) }
@@ -108,10 +119,12 @@ impl WinogradPlan {
     fn lens(&self) -> Option<[usize; 5]> {
         let Geometry { stride: step, channels, .. } = self.geometry;
         let row_len = self.row_pixels.checked_mul(step)?.checked_mul(channels)?;
-        let slack = if self.geometry.folds() { FOLD_LEN } else { 0 };
         Some([
-            row_len.checked_mul(INPUT_TILE * step)?.checked_add(slack)?.checked_next_multiple_of(64)?,
-            self.folded_len()?.checked_add(slack)?.checked_next_multiple_of(64)?,
+            row_len
+                .checked_mul(INPUT_TILE * step)?
+                .checked_add(self.slack())?
+                .checked_next_multiple_of(64)?,
+            self.folded_len()?.checked_next_multiple_of(64)?,
             self.block_tiles().checked_mul(self.chunks)?.checked_mul(size_of::<InputChunk>())?,
             POINTS * stride(self.weight_chunks * CHANNELS / 2) * size_of::<WeightPair>(),
             stride(self.product_tiles).checked_mul(POINTS * size_of::<Product>())?,
@@ -276,7 +289,9 @@ impl Block<'_> {
         for row in 0..rows.count {
             let first = (self.rows.start + rows.start(row)) * stride;
             let part = rows::Part { row: first, column: 0, row_len: self.plan.row_len() };
-            rows::copy_padded(self.run, &part, scratch.padded.get_mut(..self.plan.padded_len())?)?;
+            let before = self.plan.slack();
+            let padded = scratch.padded.get_mut(before..)?.get_mut(..self.plan.padded_len())?;
+            rows::copy_padded(self.run, &part, padded)?;
             if self.plan.geometry.folds() {
                 fold(self.plan, scratch.padded, scratch.folded)?;
             }
@@ -385,20 +400,21 @@ impl Block<'_> {
     }
 }
 
-/// Values that are copied at a time where phases are put side by side: those of two pixels at most.
+/// Values that are copied at a time where phases are put side by side: those of two pixels at most, and as many before them.
 const FOLD_LEN: usize = 8;
 
-/// Puts the phases of every pixel side by side, at the end of 16 values: two pixels of an even row, and those below them. What is
-/// copied beyond two pixels lands before or among the values that come next; those before the first phase are not used.
+/// Puts the phases of every pixel side by side, at the end of 16 values: two pixels of an even row, and those below them. `padded` are the
+/// rows, [`FOLD_LEN`] values after the start. What is copied before two pixels lands where the upper ones come next, or is not used.
 fn fold(plan: &WinogradPlan, padded: &[i8], folded: &mut [i8]) -> Option<()> {
-    let (len, unused) = (2 * plan.geometry.channels, plan.geometry.unused());
-    let mut pixels = (0..).step_by(CHANNELS);
-    for row in (0..INPUT_TILE).map(|row| 2 * row * plan.row_len()) {
-        let (even, odd) = (padded.get(row..)?, padded.get(row + plan.row_len()..)?);
-        for (start, pixel) in (0..).step_by(len).zip(pixels.by_ref()).take(plan.row_pixels) {
-            let out: &mut [i8] = folded.get_mut(pixel + unused..)?.get_mut(..len + FOLD_LEN)?;
-            *out.first_chunk_mut::<FOLD_LEN>()? = *even.get(start..)?.first_chunk()?;
-            *out.last_chunk_mut::<FOLD_LEN>()? = *odd.get(start..)?.first_chunk()?;
+    let (len, row_len) = (2 * plan.geometry.channels, plan.row_len());
+    let rows = folded.chunks_exact_mut(plan.row_pixels * CHANNELS);
+    for (row, folded) in rows.enumerate().take(INPUT_TILE) {
+        let pixels = |row: usize| Some(padded.get(row * row_len + len..)?.windows(FOLD_LEN).step_by(len));
+        let phases = pixels(2 * row)?.zip(pixels(2 * row + 1)?);
+        for (out, (even, odd)) in folded.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(phases) {
+            *out.last_chunk_mut::<FOLD_LEN>()? = *odd.first_chunk()?;
+            *out.get_mut(CHANNELS - FOLD_LEN - len..)?.first_chunk_mut::<FOLD_LEN>()? =
+                *even.first_chunk()?;
         }
     }
     Some(())
