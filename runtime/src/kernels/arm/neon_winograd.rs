@@ -1,6 +1,5 @@
 //! Weights and products of Winograd's method on NEON, in assembly.
 #![allow(unsafe_code, reason = "assembly")]
-#![expect(clippy::indexing_slicing, reason = "constant places below a constant length")]
 
 use core::ops::Range;
 
@@ -20,31 +19,66 @@ pub(super) fn transform_weights(
     out: &mut [WeightPair],
 ) -> Option<()> {
     match form {
-        Form::F5x2 => steps::transform_weights::<Neon, 2, 4>(neon, panel, chunks, out),
-        Form::F4x3 => transform_3x3(neon, panel, chunks, out),
+        Form::F5x2 => transform_kernels::<2, 4>(neon, panel, chunks, out),
+        Form::F4x3 => transform_kernels::<3, 9>(neon, panel, chunks, out),
         Form::F3x4 => steps::transform_weights::<Neon, 4, 16>(neon, panel, chunks, out),
     }
 }
 
-/// The same for [`Form::F4x3`].
+/// The same for kernels of two or three rows and columns, `TAPS` taps.
 #[inline(always)]
-fn transform_3x3(neon: Neon, panel: &[i8], chunks: Range<usize>, out: &mut [WeightPair]) -> Option<()> {
-    let packed = pack::pairs::<9>(panel, chunks)?;
+fn transform_kernels<const KERNEL: usize, const TAPS: usize>(
+    neon: Neon,
+    panel: &[i8],
+    chunks: Range<usize>,
+    out: &mut [WeightPair],
+) -> Option<()> {
+    let packed = pack::pairs::<TAPS>(panel, chunks)?;
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
         let out: *mut WeightPair = out.get_mut(pair)?;
         for input in 0..2 {
-            let (taps, out) = (taps.as_ptr().cast::<[i8; LANES]>(), out.cast::<[i16; LANES]>());
+            let taps = taps.as_ptr().cast::<[i8; LANES]>().wrapping_add(input);
+            let out = out.cast::<[i16; LANES]>().wrapping_add(input);
             // SAFETY: a pair of taps has the values of two input channels. `out` has `stride` pairs for each of `POINTS` points, of
             // which this is number `pair < packed.len() <= stride`, and they have the values of two input channels too.
-            unsafe { neon.transform_kernel(taps.wrapping_add(input), out.wrapping_add(input), stride) };
+            unsafe {
+                if KERNEL == 2 {
+                    neon.transform_2x2(taps, out, stride);
+                } else {
+                    neon.transform_3x3(taps, out, stride);
+                }
+            }
         }
     }
     Some(())
 }
 
-/// `G' g` of a row of points: from its three columns in v0 to v5, eight channels in a register, to its six values, which are stored.
+/// `G' g` of a row of points with two columns, in v0 to v3, eight channels in a register, to its six values, which are stored. It uses v4
+/// to v9.
+macro_rules! weight_row_of_2 {
+    () => {
+        "st1 {{v0.8h, v1.8h}}, [{out}], {stride}
+         add v4.8h, v0.8h, v2.8h
+         add v5.8h, v1.8h, v3.8h
+         sub v6.8h, v0.8h, v2.8h
+         sub v7.8h, v1.8h, v3.8h
+         st1 {{v4.8h, v5.8h}}, [{out}], {stride}
+         add v8.8h, v2.8h, v2.8h
+         add v9.8h, v3.8h, v3.8h
+         st1 {{v6.8h, v7.8h}}, [{out}], {stride}
+         add v4.8h, v0.8h, v8.8h
+         add v5.8h, v1.8h, v9.8h
+         sub v6.8h, v0.8h, v8.8h
+         sub v7.8h, v1.8h, v9.8h
+         st1 {{v4.8h, v5.8h}}, [{out}], {stride}
+         st1 {{v6.8h, v7.8h}}, [{out}], {stride}
+         st1 {{v2.8h, v3.8h}}, [{out}], {stride}"
+    };
+}
+
+/// `G' g` of a row of points: from its columns in v0 to v5, eight channels in a register, to its six values, which are stored.
 /// It uses v6 to v9, v28 and v29; v30 holds threes.
 macro_rules! weight_row {
     () => {
@@ -72,7 +106,70 @@ macro_rules! weight_row {
 }
 
 impl Neon {
-    /// `G' g G'^T` of the kernels of one input channel and 16 output channels. Columns are transformed while they are widened, so that
+    /// `G' g G'^T` of the kernels of one input channel and 16 output channels, of four taps in v16 to v19.
+    ///
+    /// # Safety
+    ///
+    /// From `taps` on there must be four times 16 values, two times `LANES` apart; from `out` on, room for [`POINTS`] times 16,
+    /// `stride` pairs apart.
+    #[inline(always)]
+    unsafe fn transform_2x2(self, taps: *const [i8; LANES], out: *mut [i16; LANES], stride: usize) {
+        // SAFETY: a `Neon` is at hand; the caller vouches for what is read and written.
+        unsafe {
+            core::arch::asm!(
+                "ldr q16, [{taps}]",
+                "ldr q17, [{taps}, #32]",
+                "ldr q18, [{taps}, #64]",
+                "ldr q19, [{taps}, #96]",
+                "sshll v0.8h, v16.8b, #0
+                 sshll2 v1.8h, v16.16b, #0
+                 sshll v2.8h, v17.8b, #0
+                 sshll2 v3.8h, v17.16b, #0",
+                weight_row_of_2!(),
+                "saddl v0.8h, v16.8b, v18.8b
+                 saddl2 v1.8h, v16.16b, v18.16b
+                 saddl v2.8h, v17.8b, v19.8b
+                 saddl2 v3.8h, v17.16b, v19.16b",
+                weight_row_of_2!(),
+                "ssubl v0.8h, v16.8b, v18.8b
+                 ssubl2 v1.8h, v16.16b, v18.16b
+                 ssubl v2.8h, v17.8b, v19.8b
+                 ssubl2 v3.8h, v17.16b, v19.16b",
+                weight_row_of_2!(),
+                "saddl v0.8h, v16.8b, v18.8b
+                 saddl2 v1.8h, v16.16b, v18.16b
+                 saddl v2.8h, v17.8b, v19.8b
+                 saddl2 v3.8h, v17.16b, v19.16b
+                 saddw v0.8h, v0.8h, v18.8b
+                 saddw2 v1.8h, v1.8h, v18.16b
+                 saddw v2.8h, v2.8h, v19.8b
+                 saddw2 v3.8h, v3.8h, v19.16b",
+                weight_row_of_2!(),
+                "ssubl v0.8h, v16.8b, v18.8b
+                 ssubl2 v1.8h, v16.16b, v18.16b
+                 ssubl v2.8h, v17.8b, v19.8b
+                 ssubl2 v3.8h, v17.16b, v19.16b
+                 ssubw v0.8h, v0.8h, v18.8b
+                 ssubw2 v1.8h, v1.8h, v18.16b
+                 ssubw v2.8h, v2.8h, v19.8b
+                 ssubw2 v3.8h, v3.8h, v19.16b",
+                weight_row_of_2!(),
+                "sshll v0.8h, v18.8b, #0
+                 sshll2 v1.8h, v18.16b, #0
+                 sshll v2.8h, v19.8b, #0
+                 sshll2 v3.8h, v19.16b, #0",
+                weight_row_of_2!(),
+                taps = in(reg) taps,
+                out = inout(reg) out => _,
+                stride = in(reg) stride * size_of::<WeightPair>(),
+                out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                out("v8") _, out("v9") _, out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    /// `G' g G'^T` of the kernels of one input channel and 16 output channels, of nine taps. Columns are transformed while they are widened, so that
     /// the nine taps take no more than nine registers, v16 to v24; their sums of first and last row stay in v10 to v15.
     ///
     /// # Safety
@@ -80,7 +177,7 @@ impl Neon {
     /// From `taps` on there must be nine times 16 values, two times `LANES` apart; from `out` on, room for [`POINTS`] times 16,
     /// `stride` pairs apart.
     #[inline(always)]
-    unsafe fn transform_kernel(self, taps: *const [i8; LANES], out: *mut [i16; LANES], stride: usize) {
+    unsafe fn transform_3x3(self, taps: *const [i8; LANES], out: *mut [i16; LANES], stride: usize) {
         // SAFETY: a `Neon` is at hand; the caller vouches for what is read and written.
         unsafe {
             core::arch::asm!(
@@ -171,52 +268,71 @@ impl Neon {
 /// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply): four tiles at a time, then two, then one.
 #[inline(always)]
 pub(super) fn multiply(neon: Neon, job: &Multiply<'_>, products: &mut [Product]) -> Option<()> {
-    let pairs = job.chunks.len().checked_mul(LANES / 2)?;
+    let (weight_stride, product_stride) =
+        (stride(job.chunks.len().checked_mul(LANES / 2)?), stride(job.tiles));
+    let weights = job.weights.get(..POINTS * weight_stride)?.as_ptr();
+    let products = products.get_mut(..product_stride.checked_mul(POINTS)?)?.as_mut_ptr();
     job.last_chunk()?;
-    let mut weights = job.weights.get(..POINTS * stride(pairs))?.chunks_exact(stride(pairs));
-    let mut products =
-        products.get_mut(..stride(job.tiles).checked_mul(POINTS)?)?.chunks_exact_mut(stride(job.tiles));
-    // Settled here for all points: only whether they are in the last row or column makes a difference.
-    let classes = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| Class::new(job, point));
-    for point in 0..POINTS {
-        let (weights, products) = (weights.next()?, products.next()?);
-        let last_row = usize::from(point >= POINTS - INPUT_TILE);
-        let last_column = usize::from(point % INPUT_TILE == INPUT_TILE - 1);
-        let class = &classes[2 * last_row + last_column];
-        let Range { start: mut first, end } = class.tiles;
-        if first >= end || class.chunks == 0 {
+    let inner = 0..INPUT_TILE - 1;
+    let last = INPUT_TILE - 1..INPUT_TILE;
+    for (rows, columns) in [(&inner, &inner), (&inner, &last), (&last, &inner), (&last, &last)] {
+        let class = Class::new(job, rows.start * INPUT_TILE + columns.start);
+        if class.tiles.is_empty() || class.chunks == 0 {
             continue;
         }
-        let weights = weights.get(class.first_pair..)?;
-        let (fours, rest) = products.get_mut(first..end)?.as_chunks_mut::<4>();
-        for products in fours {
-            neon.multiply_four(job, class, [point, first], weights, products);
-            first += 4;
-        }
-        let (twos, rest) = rest.as_chunks_mut::<2>();
-        for products in twos {
-            neon.multiply_two(job, class, [point, first], weights, products);
-            first += 2;
-        }
-        for products in rest.as_chunks_mut::<1>().0 {
-            neon.multiply_one(job, class, [point, first], weights, products);
-            first += 1;
+        for row in rows.clone() {
+            for column in columns.clone() {
+                let point = row * INPUT_TILE + column;
+                let at = Point {
+                    values: class.input.cast::<[i16; LANES]>().wrapping_add(point),
+                    weights: weights.wrapping_add(point * weight_stride + class.first_pair),
+                    products: products.wrapping_add(point * product_stride + class.tiles.start),
+                };
+                // SAFETY: `job` has the last chunk of its last tile, and with it those of the class, which are among its own; weights
+                // and products have `weight_stride` and `product_stride` elements for each point, which is enough for the class's.
+                unsafe { neon.multiply_point(&class, at) };
+            }
         }
     }
     Some(())
 }
 
 /// What points have in common that are in the same of the last row and the last column, or not.
-struct Class<'a> {
+struct Class {
     tiles: Range<usize>,
-    /// Values, from the first chunk of the first tile on.
-    input: &'a [InputChunk],
+    /// Bytes from one tile to the next.
+    tile_len: usize,
+    /// The first chunk of the first tile.
+    input: *const InputChunk,
     /// Chunks that are multiplied.
     chunks: usize,
     /// The first of their pairs in the weights.
     first_pair: usize,
     /// Where sums begin.
     start: Start,
+}
+
+/// What is multiplied at a point.
+#[derive(Clone, Copy)]
+struct Point {
+    /// Values of the first chunk of a tile.
+    values: *const [i16; LANES],
+    /// Weights of the first pair that has some.
+    weights: *const WeightPair,
+    /// The tile's products.
+    products: *mut Product,
+}
+
+impl Point {
+    /// The same of another tile.
+    #[inline(always)]
+    const fn behind(self, tiles: usize, class: &Class) -> Self {
+        Self {
+            values: self.values.wrapping_byte_add(tiles * class.tile_len),
+            products: self.products.wrapping_add(tiles),
+            ..self
+        }
+    }
 }
 
 /// Where sums begin.
@@ -233,20 +349,21 @@ enum Start {
 /// Channels of the first chunk that can be left out.
 const UNUSED: usize = 4;
 
-impl<'a> Class<'a> {
+impl Class {
     /// What the points have that are in the same rows and columns as this one.
-    fn new(job: &Multiply<'a>, point: usize) -> Self {
-        let all = job.chunks_at(point);
+    #[inline(always)]
+    fn new(job: &Multiply<'_>, point: usize) -> Self {
+        let (tiles, all) = (job.tiles_at(point), job.chunks_at(point));
         let (first, end) = (job.chunks.start.max(all.start), job.chunks.end.min(all.end));
-        let start = match first {
-            0 if job.unused >= UNUSED => Start::Unused,
-            _ if first > all.start => Start::Added,
-            _ => Start::First,
+        let (start, left_out) = match first {
+            0 if job.unused >= UNUSED => (Start::Unused, UNUSED / 2),
+            _ if first > all.start => (Start::Added, 0),
+            _ => (Start::First, 0),
         };
-        let left_out = if matches!(start, Start::Unused) { UNUSED / 2 } else { 0 };
         Self {
-            tiles: job.tiles_at(point),
-            input: job.input.get(first..).unwrap_or_default(),
+            input: job.input.as_ptr().wrapping_add(tiles.start * job.tile_chunks + first),
+            tiles,
+            tile_len: job.tile_chunks * size_of::<InputChunk>(),
             chunks: end.saturating_sub(first),
             first_pair: (first - job.chunks.start) * LANES / 2 + left_out,
             start,
@@ -320,19 +437,14 @@ macro_rules! multiply_tiles {
     ($(#[$doc:meta])* $name:ident, $tiles:literal,
         $([$p:ident, $pn:literal, $index:literal, $x:tt, $y:tt, $a:tt, $b:tt, $c:tt, $d:tt]),+) => {
         $(#[$doc])*
+        ///
+        /// # Safety
+        ///
+        /// There are values of the class's chunks for each tile, from the first on, weights of as many, without the channels that are
+        /// left out, and room for the tiles' products.
         #[inline(always)]
-        fn $name(
-            self,
-            job: &Multiply<'_>,
-            class: &Class<'_>,
-            [point, first]: [usize; 2],
-            weights: &[WeightPair],
-            products: &mut [Product; $tiles],
-        ) {
-            let start: *const InputChunk = class.input.as_ptr().wrapping_add(first * job.tile_chunks);
-            // SAFETY: a `Neon` is at hand. `multiply` has seen the last chunk of the last tile that is read, and that there
-            // is one chunk at least; `point` is one of its points. `weights` are those of as many chunks, without the channels that
-            // are left out. `products` has four registers of sums for each tile.
+        unsafe fn $name(self, class: &Class, at: Point) {
+            // SAFETY: a `Neon` is at hand, and the caller vouches for what is read and written.
             unsafe {
                 core::arch::asm!(
                     load!($([$pn, $x, $y]),+),
@@ -361,11 +473,11 @@ macro_rules! multiply_tiles {
                     $(concat!("st1 {{", $a, ".4s, ", $b, ".4s, ", $c, ".4s, ", $d, ".4s}}, [{out}], #64"),)+
                     begin = in(reg) class.start as u32,
                     n = inout(reg) class.chunks => _,
-                    w = inout(reg) weights.as_ptr() => _,
-                    out = inout(reg) products.as_mut_ptr() => _,
+                    w = inout(reg) at.weights => _,
+                    out = inout(reg) at.products => _,
                     len = const size_of::<[Product; $tiles]>(),
                     chunk = in(reg) size_of::<InputChunk>(),
-                    $($p = inout(reg) start.wrapping_add($index * job.tile_chunks).cast::<[i16; LANES]>().wrapping_add(point) => _,)+
+                    $($p = inout(reg) at.values.wrapping_byte_add($index * class.tile_len) => _,)+
                     $(out($x) _, out($y) _, out($a) _, out($b) _, out($c) _, out($d) _,)+
                     out("v8") _, out("v9") _, out("v10") _, out("v11") _,
                     out("v12") _, out("v13") _, out("v14") _, out("v15") _,
@@ -377,6 +489,31 @@ macro_rules! multiply_tiles {
 }
 
 impl Neon {
+    /// All tiles of a class at a point.
+    ///
+    /// # Safety
+    ///
+    /// There are values of the class's chunks for each of its tiles, from the first on, weights of as many, without the channels that
+    /// are left out, and room for the tiles' products.
+    #[inline(always)]
+    unsafe fn multiply_point(self, class: &Class, mut at: Point) {
+        let mut left = class.tiles.len();
+        // SAFETY: no more tiles than the class has.
+        unsafe {
+            while left >= 4 {
+                self.multiply_four(class, at);
+                (at, left) = (at.behind(4, class), left - 4);
+            }
+            if left >= 2 {
+                self.multiply_two(class, at);
+                (at, left) = (at.behind(2, class), left - 2);
+            }
+            if left > 0 {
+                self.multiply_one(class, at);
+            }
+        }
+    }
+
     multiply_tiles! {
         /// Four tiles.
         multiply_four, 4,
