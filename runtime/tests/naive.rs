@@ -130,6 +130,32 @@ fn large_3x3_convolutions() {
     }
 }
 
+/// Shapes of stride 2 that the Winograd method takes: 7x7 on few channels with and without a pooling, 3x3 on multiples of 16.
+#[test]
+fn large_convolutions_of_stride_2() {
+    let mut random = Random::new(6);
+    for case in 0..16 {
+        let values = random.pick(&Values::ALL);
+        let size = [random.size(40, 61), random.size(40, 61), random.pick(&[1, 3, 3])];
+        let mut b = Builder::new(size, values, case);
+        let pads = random.pick(&[[3; 4], [2, 3, 3, 2], [0; 4]]);
+        let stem = WindowSpec { kernel: [7, 7], stride: [2, 2], pads };
+        let pool = WindowSpec { kernel: [3, 3], stride: [1, 1], pads: [1; 4] };
+        let channels = random.pick(&[16, 48, 64]);
+        let map = if random.size(0, 1) == 0 {
+            b.conv_pool(0, channels, stem, pool)
+        } else {
+            b.conv(0, channels, stem, None)
+        };
+        let pads = random.pick(&[[1; 4], [0, 0, 1, 1], [0; 4]]);
+        let window = WindowSpec { kernel: [3, 3], stride: [2, 2], pads };
+        let half = b.conv(map, random.size(17, 80), window, None);
+        let average = b.average_pool(half);
+        b.dense(average, 3);
+        check(&b.finish(), &format!("case {case}: {size:?}, {stem:?}, {channels} channels, {window:?}"));
+    }
+}
+
 /// Layers with so many multiply-accumulates that every thread gets a part: a first layer of stride 2 with a pooling, 1x1
 /// convolutions with a shortcut of their own and in place, 3x3 of both strides.
 #[test]

@@ -52,7 +52,11 @@ macro_rules! table {
             patches_len: $patches_len:expr, pack_patches: $pack_patches:expr,
             conv: $conv:expr,
         },
-        $(winograd: { costs: $costs:expr, transform_weights: $transform_weights:expr, multiply: $multiply:expr },)?
+        $(winograd: {
+            costs: $costs:expr, stride_2: $stride_2:expr,
+            transform_weights: $transform_weights:expr, multiply: $multiply:expr,
+            transform_output: $transform_output:expr $(,)?
+        },)?
     ) => {
         static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
             isa: $isa,
@@ -69,7 +73,7 @@ macro_rules! table {
                 }),
                 conv: compiled::conv,
             },
-            winograd: $crate::kernels::simd::table!(@winograd $($costs)?),
+            winograd: $crate::kernels::simd::table!(@winograd $($costs, $stride_2)?),
             dot: compiled::dot,
             max_into: compiled::max_into,
             sum_into: compiled::sum_into,
@@ -88,20 +92,21 @@ macro_rules! table {
             entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
             entry!($token, $features, fn sum_into(sums: &mut [i32], input: &[i8]) -> (), simd::sum_into);
             $(
-                use $crate::kernels::winograd::{Finish, InputChunk, Multiply, Product, WeightPair, pack, steps};
+                use $crate::kernels::winograd::{Finish, Form, Geometry, InputChunk, Multiply, Product, Tile, WeightPair, pack, steps};
 
-                entry!($token, $features, fn pack_winograd_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack::pack_weights);
-                entry!($token, $features, fn transform_input(rows: &[i8], row_len: usize, first: usize, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
-                entry!($token, $features, fn transform_weights(panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, $transform_weights);
+                entry!($token, $features, fn pack_winograd_weights(geometry: &Geometry, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, pack::pack_weights);
+                entry!($token, $features, fn transform_input(tile: &Tile<'_>, out: &mut [InputChunk]) -> Option<()>, steps::transform_input);
+                entry!($token, $features, fn transform_weights(form: Form, panel: &[i8], chunks: core::ops::Range<usize>, out: &mut [WeightPair]) -> Option<()>, $transform_weights);
                 entry!($token, $features, fn multiply(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>, $multiply);
-                entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, steps::transform_output);
+                entry!($token, $features, fn transform_output(job: &Finish<'_>, out: &mut [i8]) -> Option<()>, $transform_output);
             )?
         }
     };
     (@winograd) => { None };
-    (@winograd $costs:expr) => {
+    (@winograd $costs:expr, $stride_2:expr) => {
         Some($crate::kernels::winograd::Winograd {
             costs: $costs,
+            stride_2: $stride_2,
             pack_weights: compiled::pack_winograd_weights,
             transform_input: compiled::transform_input,
             transform_weights: compiled::transform_weights,
@@ -139,6 +144,7 @@ pub(super) trait Simd: Lanes + Copy {
     /// Loads int32.
     fn load32(self, values: &[i32; LANES]) -> Self::I32;
     /// Stores int32.
+    #[cfg(target_arch = "x86_64")]
     fn store32(self, values: Self::I32, out: &mut [i32; LANES]);
     /// `a + b`.
     fn add32(self, a: Self::I32, b: Self::I32) -> Self::I32;
@@ -219,7 +225,7 @@ pub(super) fn finish_tile<S: Simd, const BIAS: bool, const PIXELS: usize>(
     Some(())
 }
 
-/// [`finish`] of an even number of pixels. Where all lanes have channels, and shortcut values if there is a shortcut, places
+/// [`finish`] of some pixels. Where all lanes have channels, and shortcut values if there is a shortcut, places
 /// are checked before anything else, and what follows has no branches.
 #[inline(always)]
 pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
@@ -257,8 +263,12 @@ pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
     };
     let (zero_point, clamp) = (target.epilogue.zero_point, target.epilogue.clamp);
     let mut narrow = [[0; LANES]; PIXELS];
-    for (narrow, acc) in narrow.as_chunks_mut::<2>().0.iter_mut().zip(acc.as_chunks::<2>().0) {
+    let ((pairs, rest), (acc_pairs, acc_rest)) = (narrow.as_chunks_mut::<2>(), acc.as_chunks::<2>());
+    for (narrow, acc) in pairs.iter_mut().zip(acc_pairs) {
         *narrow = s.narrow_pair(acc[0], acc[1], zero_point, clamp);
+    }
+    for (narrow, acc) in rest.iter_mut().zip(acc_rest) {
+        *narrow = s.narrow(*acc, zero_point, clamp);
     }
     starts.write(narrow, out)
 }

@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use resi8::arith::{requantize, skip_term};
 use resi8::format::records::ChannelRecord;
-use resi8::kernels::winograd::{self, Finish, InputChunk, Multiply, Winograd};
+use resi8::kernels::winograd::{self, Finish, Geometry, InputChunk, Multiply, Tile, Winograd};
 use resi8::kernels::{ConvBlock, Epilogue, Grid, Kernels, LayerWeights, Patches, Shape, SkipValues, Target};
 use resi8::model::Channel;
 
@@ -247,56 +247,100 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     assert!(found == expected, "{what}: {:?}", outputs.target(0));
 }
 
-/// A row of tiles, some without a fourth row or column, and all output channels through the steps of the method.
+/// The convolutions that a table has steps for, by kernel, stride and input channels.
+fn winograd_geometry(random: &mut Random) -> Geometry {
+    let chunks = random.size(1, 3);
+    let (kernel, stride, channels) = match random.size(0, if cfg!(target_arch = "arm") { 0 } else { 3 }) {
+        0 => (3, 1, 16 * chunks),
+        1 | 2 => (3, 2, 16 * chunks),
+        _ => (7, 2, random.size(1, 4)),
+    };
+    Geometry::of([kernel; 2], [stride; 2], channels).unwrap()
+}
+
+/// The chunks of the tile that begins at a column of the padded rows, by the meaning of phases.
+fn transform_tile(
+    winograd: &Winograd,
+    geometry: &Geometry,
+    rows: &[i8],
+    row_len: usize,
+    column: usize,
+    out: &mut [InputChunk],
+) {
+    let Geometry { stride, channels, .. } = *geometry;
+    if geometry.folds() {
+        // What comes before the phases is anything.
+        let mut folded = vec![GUARD; 6 * 6 * 16];
+        for (pixel, folded) in folded.chunks_exact_mut(16).enumerate() {
+            for (phase, folded) in folded[geometry.unused()..].chunks_exact_mut(channels).enumerate() {
+                let row = 2 * (pixel / 6) + phase / 2;
+                let column = 2 * (column + pixel % 6) + phase % 2;
+                folded.copy_from_slice(&rows[row * row_len + column * channels..][..channels]);
+            }
+        }
+        (winograd.transform_input)(&Tile { values: &folded, row: 6 * 16, column: 16 }, out).unwrap();
+        return;
+    }
+    for (phase, out) in out.chunks_exact_mut(channels / 16).enumerate() {
+        let [row, first] = if stride == 1 { [0, 0] } else { Geometry::phase(phase) };
+        let values = &rows[row * row_len + (stride * column + first) * channels..];
+        let tile = Tile { values, row: stride * row_len, column: stride * channels };
+        (winograd.transform_input)(&tile, out).unwrap();
+    }
+}
+
+/// A row of tiles, some without their last row or column, and all output channels through the steps of the method.
 pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let mut random = Random::new(seed);
     let values = random.pick(&Values::ALL);
-    let (chunks, channels) = (random.size(1, 3), random.size(1, 40));
-    let (inputs, tiles) = (16 * chunks, random.size(1, 9));
+    let geometry = winograd_geometry(&mut random);
+    let Geometry { form, kernel, stride, channels: inputs } = geometry;
+    let (side, chunks) = (form.tile(), geometry.inputs() / 16);
+    let (channels, tiles) = (random.size(1, 40), random.size(1, 9));
     let padded_tiles = tiles.next_multiple_of(winograd::GROUP);
-    let row_len = (4 * tiles + 2) * inputs;
-    let rows: Vec<i8> = (0..6 * row_len).map(|i| values.get(&mut random, i, -128)).collect();
+    let row_len = (side * tiles + 6 - side) * stride * inputs;
+    let rows: Vec<i8> = (0..6 * stride * row_len).map(|i| values.get(&mut random, i, -128)).collect();
     let weight_values = random.pick(&Values::ALL);
-    let shape = Shape { channels, runs: 3, run_len: 3 * inputs, pixels: false };
+    let shape = Shape { channels, runs: kernel, run_len: kernel * inputs, pixels: false };
     let weights: Vec<i8> =
         (0..channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
-    let outputs = Outputs::new(&mut random, values, [16 * tiles, 4], channels, shape.depth());
-    let what = format!("{name}/winograd, seed {seed}: {inputs} -> {channels} channels, {tiles} tiles");
+    let pixels = side * side;
+    let outputs = Outputs::new(&mut random, values, [pixels * tiles, side], channels, shape.depth());
+    let what = format!("{name}/winograd, seed {seed}: {geometry:?} -> {channels} channels, {tiles} tiles");
 
-    let panel_len = winograd::panel_len(inputs);
-    let mut packed = Guarded::new(panel_len * channels.div_ceil(16));
+    let mut packed = Guarded::new(geometry.panel_len() * channels.div_ceil(16));
     let skip = outputs.skip_parameters();
     let source = LayerWeights { shape, weights: &weights, channels: outputs.records(), skip };
-    (winograd.pack_weights)(&source, packed.bytes()).unwrap();
+    (winograd.pack_weights)(&geometry, &source, packed.bytes()).unwrap();
     packed.check(&what);
     let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; padded_tiles * chunks];
     for (tile, out) in input.chunks_exact_mut(chunks).take(tiles).enumerate() {
-        (winograd.transform_input)(&rows, row_len, 4 * tile * inputs, out).unwrap();
+        transform_tile(winograd, &geometry, &rows, row_len, side * tile, out);
     }
-    // Tiles outside these ranges have no fourth row, or column; all may have fewer.
+    // Tiles outside these ranges have no last row, or column; all may have fewer.
     let mut range = || {
         let first = random.size(0, tiles);
         first..random.size(first, padded_tiles)
     };
     let (whole_rows, whole_columns) = (range(), range());
-    let most = [random.size(1, 4), random.size(1, 4)];
+    let most = [random.size(1, side), random.size(1, side)];
     let valid = |tile: usize| {
-        let limit = |whole: &Range<usize>| if whole.contains(&tile) { 4 } else { 3 };
+        let limit = |whole: &Range<usize>| if whole.contains(&tile) { side } else { side - 1 };
         [most[0].min(limit(&whole_rows)), most[1].min(limit(&whole_columns))]
     };
     let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
     let target_of = |tile: usize, first_channel: usize| {
-        let at = |grid: Grid| Grid { start: grid.place(16 * tile), ..grid };
+        let at = |grid: Grid| Grid { start: grid.place(pixels * tile), ..grid };
         let target = outputs.target(first_channel);
         let skip = target.skip.map(|skip| SkipValues { grid: at(skip.grid), ..skip });
         Target { grid: at(target.grid), skip, ..target }
     };
     for tile in 0..tiles {
         let (target, valid) = (target_of(tile, 0), valid(tile));
-        for pixel in (0..16).filter(|pixel| pixel / 4 < valid[0] && pixel % 4 < valid[1]) {
+        for pixel in (0..pixels).filter(|pixel| pixel / side < valid[0] && pixel % side < valid[1]) {
             for (channel, weights) in weights.chunks_exact(shape.depth()).enumerate() {
-                let start = pixel / 4 * row_len + (4 * tile + pixel % 4) * inputs;
-                let patch = (0..3).flat_map(|row| &rows[start + row * row_len..][..3 * inputs]);
+                let start = stride * (pixel / side * row_len + (side * tile + pixel % side) * inputs);
+                let patch = (0..kernel).flat_map(|row| &rows[start + row * row_len..][..kernel * inputs]);
                 let sum = patch.zip(weights).map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
                 finish(&target, pixel, channel, sum, &mut expected);
             }
@@ -304,89 +348,100 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     }
     let block = random.size(1, chunks);
     let mut products = vec![[i32::from(GUARD); 16]; 36 * winograd::stride(padded_tiles)];
-    for (index, panel) in packed.bytes().chunks_exact(panel_len).enumerate() {
+    for (index, panel) in packed.bytes().chunks_exact(geometry.panel_len()).enumerate() {
         for first in (0..chunks).step_by(block) {
             let range = first..chunks.min(first + block);
             let mut transformed = vec![[i16::from(GUARD); 32]; 36 * winograd::stride(8 * range.len())];
-            (winograd.transform_weights)(panel, range.clone(), &mut transformed).unwrap();
+            (winograd.transform_weights)(form, panel, range.clone(), &mut transformed).unwrap();
             let job = Multiply {
-                input: &input[first..],
+                input: &input,
                 tile_chunks: chunks,
-                weight_chunks: range.len(),
+                chunks: range,
+                unused: geometry.unused(),
                 weights: &transformed,
                 tiles: padded_tiles,
+                wanted: tiles,
                 whole_rows: whole_rows.clone(),
                 whole_columns: whole_columns.clone(),
-                add: first > 0,
+                last_row_chunks: geometry.last_row_chunks(),
+                last_column_chunks: geometry.last_column_chunks(),
             };
             (winograd.multiply)(&job, &mut products).unwrap();
         }
         for tile in 0..tiles {
             let target = target_of(tile, 16 * index);
             let (tiles, valid) = (padded_tiles, valid(tile));
-            let job = Finish { products: &products, tiles, tile, panel, valid, target };
+            let job = Finish { form, products: &products, tiles, tile, panel, valid, target };
             (winograd.transform_output)(&job, &mut found).unwrap();
         }
     }
     assert!(found == expected, "{what}");
 }
 
-/// As near to the bound of exactness as a sum of weights can be: 256 input channels, all activations at -128, the sums just
-/// below the limit of [`winograd::is_exact`], positive and negative.
+/// As near to the bound of exactness as a sum of weights can be: all activations at -128, the sums just below the limit of
+/// [`winograd::is_exact`], or what so many weights can reach, positive and negative.
 pub fn check_winograd_bound(winograd: &Winograd, name: &str) {
-    let (chunks, channels) = (16, 2);
-    let inputs = 16 * chunks;
+    let kernels: &[_] =
+        if cfg!(target_arch = "arm") { &[(3, 1, 256)] } else { &[(3, 1, 256), (3, 2, 256), (7, 2, 4)] };
+    for &(kernel, stride, inputs) in kernels {
+        let geometry = Geometry::of([kernel; 2], [stride; 2], inputs).unwrap();
+        check_geometry_bound(winograd, &geometry, name);
+    }
+}
+
+fn check_geometry_bound(winograd: &Winograd, geometry: &Geometry, name: &str) {
+    let Geometry { form, kernel, stride, channels: inputs } = *geometry;
+    let (side, chunks, channels) = (form.tile(), geometry.inputs() / 16, 2);
+    let depth = kernel * kernel * inputs;
     let limit = (0..1 << 20).rev().find(|&sum| winograd::is_exact(sum)).unwrap() as usize;
-    let magnitudes: Vec<i8> =
-        (0..9 * inputs).map(|i| (limit.saturating_sub(127 * i).min(127)) as i8).collect();
+    let limit = limit.min(127 * depth);
+    let magnitudes: Vec<i8> = (0..depth).map(|i| (limit.saturating_sub(127 * i).min(127)) as i8).collect();
     assert_eq!(magnitudes.iter().map(|&w| w as usize).sum::<usize>(), limit);
     let weights: Vec<i8> = magnitudes.iter().copied().chain(magnitudes.iter().map(|w| -w)).collect();
-    let shape = Shape { channels, runs: 3, run_len: 3 * inputs, pixels: false };
+    let shape = Shape { channels, runs: kernel, run_len: kernel * inputs, pixels: false };
     let record = |bias| ChannelRecord { bias, mantissa: i32::MAX, skip_multiplier: 0, shift: 19 }.write();
-    let records = [record(1 << 25), record(-(1 << 25))];
+    let records = [record(128 * limit as i32), record(-128 * limit as i32)];
     let source = LayerWeights { shape, weights: &weights, channels: &records, skip: None };
-    let mut packed = Guarded::new(winograd::panel_len(inputs));
-    (winograd.pack_weights)(&source, packed.bytes()).unwrap();
-    let rows = vec![i8::MIN; 6 * 6 * inputs];
+    let mut packed = Guarded::new(geometry.panel_len());
+    (winograd.pack_weights)(geometry, &source, packed.bytes()).unwrap();
+    let row_len = 6 * stride * inputs;
+    let rows = vec![i8::MIN; 6 * stride * row_len];
     let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; winograd::GROUP * chunks];
-    (winograd.transform_input)(&rows, 6 * inputs, 0, &mut input[..chunks]).unwrap();
+    transform_tile(winograd, geometry, &rows, row_len, 0, &mut input[..chunks]);
     let mut transformed = vec![[0; 32]; 36 * winograd::stride(8 * chunks)];
-    (winograd.transform_weights)(packed.bytes(), 0..chunks, &mut transformed).unwrap();
+    (winograd.transform_weights)(form, packed.bytes(), 0..chunks, &mut transformed).unwrap();
     let mut products = vec![[0; 16]; 36 * winograd::stride(winograd::GROUP)];
     let job = Multiply {
         input: &input,
         tile_chunks: chunks,
-        weight_chunks: chunks,
+        chunks: 0..chunks,
+        unused: geometry.unused(),
         weights: &transformed,
         tiles: winograd::GROUP,
+        wanted: 1,
         whole_rows: 0..winograd::GROUP,
         whole_columns: 0..winograd::GROUP,
-        add: false,
+        last_row_chunks: geometry.last_row_chunks(),
+        last_column_chunks: geometry.last_column_chunks(),
     };
     (winograd.multiply)(&job, &mut products).unwrap();
     let target = Target {
         channels: &records,
         first_channel: 0,
-        grid: Grid { start: 0, width: 4, row: 4 * channels, column: channels },
+        grid: Grid { start: 0, width: side, row: side * channels, column: channels },
         epilogue: Epilogue { zero_point: 3, clamp: [-128, 127] },
         skip: None,
     };
-    let job = Finish {
-        products: &products,
-        tiles: winograd::GROUP,
-        tile: 0,
-        panel: packed.bytes(),
-        valid: [4, 4],
-        target,
-    };
-    let (mut expected, mut found) = ([0; 16 * 2], [0; 16 * 2]);
+    let (tiles, panel, valid) = (winograd::GROUP, &*packed.bytes(), [side; 2]);
+    let job = Finish { form, products: &products, tiles, tile: 0, panel, valid, target };
+    let (mut expected, mut found) = (vec![0; side * side * channels], vec![0; side * side * channels]);
     (winograd.transform_output)(&job, &mut found).unwrap();
-    for pixel in 0..16 {
+    for pixel in 0..side * side {
         for (channel, sign) in [(0, -128), (1, 128)] {
             finish(&target, pixel, channel, sign * limit as i64, &mut expected);
         }
     }
-    assert!(found == expected, "{name}/winograd at the bound: {found:?}");
+    assert!(found == expected, "{name}/winograd at the bound of {geometry:?}: {found:?}");
 }
 
 pub fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {

@@ -12,6 +12,8 @@ pub(super) mod neon_dotprod;
 pub(super) mod neon_i8mm;
 #[cfg(target_arch = "aarch64")]
 mod neon_winograd;
+#[cfg(target_arch = "aarch64")]
+mod neon_winograd_output;
 mod patches;
 #[cfg(target_arch = "aarch64")]
 mod tiles;

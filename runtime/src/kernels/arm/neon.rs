@@ -8,15 +8,15 @@
 //! third product would not fit.
 //!
 //! A tile is 4 pixels by 16 channels, four channels at a time: 16 registers hold sums, each those of one pixel and one
-//! channel in four parts, eight hold operands, the rest what is between `smull` and `sadalp`. Of the 55 instructions of the loop,
+//! channel in four parts, eight hold operands, eight what is between `smull` and `sadalp`. Of the 52 instructions of the loop, in assembly,
 //! for 256 products, 48 compute.
-#![allow(unsafe_code, reason = "NEON intrinsics")]
+#![allow(unsafe_code, reason = "NEON intrinsics and assembly")]
 #![allow(clippy::indexing_slicing, reason = "constant places below constant lengths")]
 
 use core::arch::aarch64::*;
 
-use super::neon_winograd;
 use super::patches::{self, PatchBlock};
+use super::{neon_winograd, neon_winograd_output};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
@@ -38,11 +38,15 @@ table! {
         patches_len: patches::patches_len::<MR, KR>, pack_patches: super::pack_patches,
         conv: super::conv,
     },
-    winograd: { costs: COSTS, transform_weights: neon_winograd::transform_weights, multiply: neon_winograd::multiply },
+    winograd: {
+        costs: COSTS, stride_2: Some(COSTS),
+        transform_weights: neon_winograd::transform_weights, multiply: neon_winograd::multiply,
+        transform_output: neon_winograd_output::transform_output,
+    },
 }
 
-/// In 1/64 of an instruction, counted: a direct output takes 9 products at 4.7 an instruction, a tile 36 at 3.6.
-const COSTS: Costs = Costs { direct: 122, tile: 640, weights: 1216, input: 2000, output: 2240 };
+/// In 1/64 of an instruction, counted: a direct output takes 9 products at 4.9 an instruction, a tile 36 at 3.7.
+const COSTS: Costs = Costs { direct: 117, tile: 630, group: 1, weights: 790, input: 2000, output: 2240 };
 
 /// The table: every AArch64 has NEON.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
@@ -142,17 +146,6 @@ impl Simd for Neon {
             vld1q_s32(quarters[2].as_ptr()),
             vld1q_s32(quarters[3].as_ptr()),
         ])
-    }
-
-    #[inline(always)]
-    fn store32(self, [a, b, c, d]: Self::I32, out: &mut [i32; LANES]) {
-        let (quarters, _) = out.as_chunks_mut::<4>();
-        neon!({
-            vst1q_s32(quarters[0].as_mut_ptr(), a);
-            vst1q_s32(quarters[1].as_mut_ptr(), b);
-            vst1q_s32(quarters[2].as_mut_ptr(), c);
-            vst1q_s32(quarters[3].as_mut_ptr(), d);
-        });
     }
 
     #[inline(always)]
@@ -265,12 +258,7 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let panels = patches::panels::<MR, KR>(block)?;
     let mut places = TargetPlaces::new(&block.target);
     for (first, patches) in (0..pixels).step_by(MR).zip(panels) {
-        let sums = match pixels - first {
-            MR.. => s.tile::<MR>(weights.blocks, patches),
-            3 => s.tile::<3>(weights.blocks, patches),
-            2 => s.tile::<2>(weights.blocks, patches),
-            _ => s.tile::<1>(weights.blocks, patches),
-        };
+        let sums = s.tile(weights.blocks, patches, pixels - first);
         finish_tile::<_, true, MR>(
             s,
             sums,
@@ -284,48 +272,199 @@ fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     Some(())
 }
 
+/// Four instructions for a pixel, one for each of four channels.
+macro_rules! channels {
+    (smull [$x:tt, $($sums:tt),+] $p:tt $q:tt $r:tt $s:tt) => {
+        concat!(
+            "smull ",
+            $p,
+            ".8h, ",
+            $x,
+            ".8b, v0.8b\n",
+            "smull ",
+            $q,
+            ".8h, ",
+            $x,
+            ".8b, v1.8b\n",
+            "smull ",
+            $r,
+            ".8h, ",
+            $x,
+            ".8b, v2.8b\n",
+            "smull ",
+            $s,
+            ".8h, ",
+            $x,
+            ".8b, v3.8b\n",
+        )
+    };
+    (smlal2 [$x:tt, $($sums:tt),+] $p:tt $q:tt $r:tt $s:tt) => {
+        concat!(
+            "smlal2 ",
+            $p,
+            ".8h, ",
+            $x,
+            ".16b, v0.16b\n",
+            "smlal2 ",
+            $q,
+            ".8h, ",
+            $x,
+            ".16b, v1.16b\n",
+            "smlal2 ",
+            $r,
+            ".8h, ",
+            $x,
+            ".16b, v2.16b\n",
+            "smlal2 ",
+            $s,
+            ".8h, ",
+            $x,
+            ".16b, v3.16b\n",
+        )
+    };
+    ($add:literal [$x:tt, $a:tt, $b:tt, $c:tt, $d:tt] $p:tt $q:tt $r:tt $s:tt) => {
+        concat!(
+            $add, " ", $a, ".4s, ", $p, ".8h\n", $add, " ", $b, ".4s, ", $q, ".8h\n", $add, " ", $c, ".4s, ",
+            $r, ".8h\n", $add, " ", $d, ".4s, ", $s, ".8h\n",
+        )
+    };
+}
+
+/// Pixels' products, two and two, added to their sums by `$add`; two pixels in turn, so that no instruction waits for the one before.
+macro_rules! pixels {
+    ($add:literal:) => {
+        ""
+    };
+    ($add:literal: $one:tt) => {
+        concat!(
+            channels!(smull $one "v8" "v9" "v10" "v11"),
+            channels!(smlal2 $one "v8" "v9" "v10" "v11"),
+            channels!($add $one "v8" "v9" "v10" "v11"),
+        )
+    };
+    ($add:literal: $one:tt $two:tt $($rest:tt)*) => {
+        concat!(
+            channels!(smull $one "v8" "v9" "v10" "v11"),
+            channels!(smull $two "v12" "v13" "v14" "v15"),
+            channels!(smlal2 $one "v8" "v9" "v10" "v11"),
+            channels!(smlal2 $two "v12" "v13" "v14" "v15"),
+            channels!($add $one "v8" "v9" "v10" "v11"),
+            channels!($add $two "v12" "v13" "v14" "v15"),
+            pixels!($add: $($rest)*),
+        )
+    };
+}
+
+/// The next 16 values of depth of some pixels.
+macro_rules! depth {
+    ($add:literal: $($pixel:tt)+) => {
+        concat!(
+            "ld1 {{v0.16b, v1.16b, v2.16b, v3.16b}}, [{weights}], {step}\n",
+            "ld1 {{v4.16b, v5.16b, v6.16b, v7.16b}}, [{patches}], #64\n",
+            pixels!($add: $($pixel)+),
+        )
+    };
+}
+
+/// A function that sums products of some pixels of a tile, those of group `group` of four channels.
+macro_rules! multiply_pixels {
+    ($(#[$doc:meta])* $name:ident: $([$sum:ident, $index:literal, $x:tt, $a:tt, $b:tt, $c:tt, $d:tt]),+) => {
+        $(#[$doc])*
+        #[inline(always)]
+        fn $name(
+            self,
+            weights: &[WeightBlock<KR>],
+            patches: &[PatchBlock<MR, KR>],
+            group: usize,
+            sums: &mut [[int32x4_t; 4]; MR],
+        ) {
+            let blocks = weights.len().min(patches.len());
+            if blocks == 0 || group >= LANES / GROUP_CHANNELS {
+                return;
+            }
+            $(let $sum;)+
+            // SAFETY: a `Neon` is at hand. There are as many blocks of weights and of patches, one at least; the former have 16
+            // channels, of which this is one of four groups.
+            unsafe {
+                core::arch::asm!(
+                    depth!("saddlp": $([$x, $a, $b, $c, $d])+),
+                    "subs {n}, {n}, #1",
+                    "b.eq 3f",
+                    "2:",
+                    depth!("sadalp": $([$x, $a, $b, $c, $d])+),
+                    "subs {n}, {n}, #1",
+                    "b.ne 2b",
+                    "3:",
+                    $(
+                        concat!("addp ", $a, ".4s, ", $a, ".4s, ", $b, ".4s"),
+                        concat!("addp ", $c, ".4s, ", $c, ".4s, ", $d, ".4s"),
+                        concat!("addp ", $a, ".4s, ", $a, ".4s, ", $c, ".4s"),
+                    )+
+                    n = inout(reg) blocks => _,
+                    patches = inout(reg) patches.as_ptr() => _,
+                    weights = inout(reg) weights.as_ptr().cast::<[[i8; KR]; GROUP_CHANNELS]>().wrapping_add(group) => _,
+                    step = in(reg) size_of::<WeightBlock<KR>>(),
+                    $(out($a) $sum, out($b) _, out($c) _, out($d) _,)+
+                    out("v0") _, out("v1") _, out("v2") _, out("v3") _, out("v4") _, out("v5") _, out("v6") _, out("v7") _,
+                    out("v8") _, out("v9") _, out("v10") _, out("v11") _, out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+                    options(nostack, readonly),
+                );
+            }
+            $(sums[$index][group] = $sum;)+
+        }
+    };
+}
+
 impl Neon {
-    /// The sums of `HEIGHT` pixels of a tile; those of the others are 0.
+    /// Four int32 in a register.
     #[inline(always)]
-    fn tile<const HEIGHT: usize>(
+    pub(super) fn words(self, words: [i32; 4]) -> int32x4_t {
+        neon!(vld1q_s32(words.as_ptr()))
+    }
+
+    /// The sums of the first `pixels` pixels of a tile; those of the others are 0.
+    #[inline(always)]
+    fn tile(
         self,
         weights: &[WeightBlock<KR>],
         patches: &[PatchBlock<MR, KR>],
+        pixels: usize,
     ) -> [[int32x4_t; 4]; MR] {
         let mut sums = [self.zero32(); MR];
         for group in 0..LANES / GROUP_CHANNELS {
-            let own = self.group::<HEIGHT>(weights, group, patches);
-            for (sums, own) in sums.iter_mut().zip(own) {
-                if let Some(sums) = sums.get_mut(group) {
-                    *sums = own;
-                }
+            match pixels {
+                MR.. => self.sum_four(weights, patches, group, &mut sums),
+                3 => self.sum_three(weights, patches, group, &mut sums),
+                2 => self.sum_two(weights, patches, group, &mut sums),
+                _ => self.sum_one(weights, patches, group, &mut sums),
             }
         }
         sums
     }
 
-    /// The sums of four channels.
-    #[inline(always)]
-    fn group<const HEIGHT: usize>(
-        self,
-        weights: &[WeightBlock<KR>],
-        group: usize,
-        patches: &[PatchBlock<MR, KR>],
-    ) -> [int32x4_t; HEIGHT] {
-        let mut acc = [[neon!(vdupq_n_s32(0)); GROUP_CHANNELS]; HEIGHT];
-        for (weights, patches) in weights.iter().zip(patches) {
-            let Some(weights) = weights.as_chunks::<GROUP_CHANNELS>().0.get(group) else { continue };
-            let weights = weights.each_ref().map(|weights| neon!(vld1q_s8(weights.as_ptr())));
-            for (acc, patch) in acc.iter_mut().zip(patches) {
-                let patch = neon!(vld1q_s8(patch.as_ptr()));
-                for (acc, weights) in acc.iter_mut().zip(weights) {
-                    *acc = neon!({
-                        let products = vmull_s8(vget_low_s8(patch), vget_low_s8(weights));
-                        vpadalq_s16(*acc, vmlal_high_s8(products, patch, weights))
-                    });
-                }
-            }
-        }
-        acc.map(|[a, b, c, d]| neon!(vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d))))
+    multiply_pixels! {
+        /// The sums of four channels of one pixel.
+        sum_one: [a, 0, "v4", "v16", "v17", "v18", "v19"]
+    }
+    multiply_pixels! {
+        /// The sums of four channels of two pixels.
+        sum_two:
+        [a, 0, "v4", "v16", "v17", "v18", "v19"],
+        [b, 1, "v5", "v20", "v21", "v22", "v23"]
+    }
+    multiply_pixels! {
+        /// The sums of four channels of three pixels.
+        sum_three:
+        [a, 0, "v4", "v16", "v17", "v18", "v19"],
+        [b, 1, "v5", "v20", "v21", "v22", "v23"],
+        [c, 2, "v6", "v24", "v25", "v26", "v27"]
+    }
+    multiply_pixels! {
+        /// The sums of four channels of four pixels.
+        sum_four:
+        [a, 0, "v4", "v16", "v17", "v18", "v19"],
+        [b, 1, "v5", "v20", "v21", "v22", "v23"],
+        [c, 2, "v6", "v24", "v25", "v26", "v27"],
+        [d, 3, "v7", "v28", "v29", "v30", "v31"]
     }
 }

@@ -1,25 +1,29 @@
-//! The steps that are the same code for every [`Simd`]: the transforms of inputs and outputs.
-#![allow(unsafe_code, reason = "the products of a tile are checked together")]
+//! The steps that are the same code for every [`Simd`]: the transforms.
+#![allow(unsafe_code, reason = "loops whose bounds are checked before them")]
 #![expect(clippy::indexing_slicing, reason = "loop counters below the constant length of an array")]
 
-use super::{Finish, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, POINTS, Product, TILE, stride};
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish, finish_all};
+use core::ops::Range;
 
-/// See [`Winograd::transform_input`].
+use super::{
+    Finish, Form, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, POINTS, Product, Tile, WeightPair,
+    pack, stride,
+};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish_tile};
+
+/// See [`Winograd::transform_input`](super::Winograd::transform_input).
 #[inline(always)]
 pub(in crate::kernels) fn transform_input<S: Simd>(
     s: S,
-    rows: &[i8],
-    row_len: usize,
-    first: usize,
+    tile: &Tile<'_>,
     out: &mut [InputChunk],
 ) -> Option<()> {
-    let chunks = out.len();
-    // All of one length, so that a place is checked once for all six.
-    let row = |row: usize| rows.get(row * row_len + first..)?.get(..INPUT_TILE * chunks * LANES);
-    let tile = [row(0)?, row(1)?, row(2)?, row(3)?, row(4)?, row(5)?].map(|row| row.as_chunks().0);
+    let row_len = (INPUT_TILE - 1) * tile.column + out.len() * LANES;
+    let mut rows: [&[i8]; INPUT_TILE] = [&[]; INPUT_TILE];
+    for (index, row) in rows.iter_mut().enumerate() {
+        *row = tile.values.get(index * tile.row..)?.get(..row_len)?;
+    }
     for (chunk, out) in out.iter_mut().enumerate() {
-        transform_chunk(s, &tile, chunks, chunk, out)?;
+        transform_chunk(s, &rows, [chunk * LANES, tile.column], out)?;
     }
     Some(())
 }
@@ -28,23 +32,15 @@ pub(in crate::kernels) fn transform_input<S: Simd>(
 #[inline(always)]
 fn transform_chunk<S: Simd>(
     s: S,
-    tile: &[&[[i8; LANES]]; INPUT_TILE],
-    chunks: usize,
-    chunk: usize,
+    rows: &[&[i8]; INPUT_TILE],
+    [first, distance]: [usize; 2],
     out: &mut InputChunk,
 ) -> Option<()> {
     let (points, _) = out.as_chunks_mut::<INPUT_TILE>();
     for column in 0..INPUT_TILE {
-        let [a, b, c, d, e, f] = tile;
-        let index = column * chunks + chunk;
-        let values = [
-            s.widen(a.get(index)?),
-            s.widen(b.get(index)?),
-            s.widen(c.get(index)?),
-            s.widen(d.get(index)?),
-            s.widen(e.get(index)?),
-            s.widen(f.get(index)?),
-        ];
+        let value = |row: &[i8]| Some(s.widen(row.get(first + column * distance..)?.first_chunk()?));
+        let [a, b, c, d, e, f] = rows;
+        let values = [value(a)?, value(b)?, value(c)?, value(d)?, value(e)?, value(f)?];
         for (points, value) in points.iter_mut().zip(input_1d(s, values)) {
             s.store16(value, points.get_mut(column)?);
         }
@@ -77,13 +73,91 @@ fn input_1d<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::I16; 6]) -> [S::I16; 6]
     ]
 }
 
-/// See [`Winograd::transform_output`].
+/// See [`Winograd::transform_weights`](super::Winograd::transform_weights), for kernels of `KERNEL` rows and columns, `TAPS` taps.
+#[inline(always)]
+pub(in crate::kernels) fn transform_weights<S: Simd, const KERNEL: usize, const TAPS: usize>(
+    s: S,
+    panel: &[i8],
+    chunks: Range<usize>,
+    out: &mut [WeightPair],
+) -> Option<()> {
+    let packed = pack::pairs::<TAPS>(panel, chunks)?;
+    let stride = stride(packed.len());
+    let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
+    for (pair, taps) in packed.iter().enumerate() {
+        let (rows, _) = taps.as_chunks::<KERNEL>();
+        for half in 0..2 {
+            let columns = weight_columns::<S, KERNEL>(s, rows, half)?;
+            let mut place = 2 * pair + half;
+            for row in 0..INPUT_TILE {
+                let mut taps = [columns[0][row]; KERNEL];
+                for (tap, column) in taps.iter_mut().zip(&columns) {
+                    *tap = column[row];
+                }
+                for value in weight_1d(s, taps) {
+                    // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
+                    // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
+                    s.store16(value, unsafe { out.get_unchecked_mut(place) });
+                    place += 2 * stride;
+                }
+            }
+        }
+    }
+    Some(())
+}
+
+/// `G' g` of the columns of a kernel, for half of the lanes of its taps.
+#[inline(always)]
+fn weight_columns<S: Simd, const KERNEL: usize>(
+    s: S,
+    rows: &[[[[i8; LANES]; 2]; KERNEL]],
+    half: usize,
+) -> Option<[[S::I16; INPUT_TILE]; KERNEL]> {
+    let first = s.widen(&rows.first()?[0][half]);
+    let mut columns = [[first; INPUT_TILE]; KERNEL];
+    for (index, column) in columns.iter_mut().enumerate() {
+        let mut taps = [first; KERNEL];
+        for (tap, row) in taps.iter_mut().zip(rows) {
+            *tap = s.widen(&row[index][half]);
+        }
+        *column = weight_1d(s, taps);
+    }
+    Some(columns)
+}
+
+/// `G' g`.
+#[inline(always)]
+fn weight_1d<S: Simd, const KERNEL: usize>(s: S, taps: [S::I16; KERNEL]) -> [S::I16; INPUT_TILE] {
+    let (first, last) = (taps[0], taps[KERNEL - 1]);
+    // Even and odd powers apart, of 1 and of 2.
+    let ([a, b], [c, d]) = match *taps.as_slice() {
+        [g0, g1, g2] => ([s.add16(g0, g2), g1], [s.add16(g0, s.shl16::<2>(g2)), s.add16(g1, g1)]),
+        [g0, g1, g2, g3] => {
+            let odd = s.add16(g1, s.shl16::<2>(g3));
+            ([s.add16(g0, g2), s.add16(g1, g3)], [s.add16(g0, s.shl16::<2>(g2)), s.add16(odd, odd)])
+        }
+        _ => ([first, last], [first, s.add16(last, last)]),
+    };
+    [first, s.add16(a, b), s.sub16(a, b), s.add16(c, d), s.sub16(c, d), last]
+}
+
+/// See [`Winograd::transform_output`](super::Winograd::transform_output).
 #[inline(always)]
 pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out: &mut [i8]) -> Option<()> {
+    match job.form {
+        Form::F5x2 => transform_tile::<S, 5>(s, job, out),
+        Form::F4x3 => transform_tile::<S, 4>(s, job, out),
+        Form::F3x4 => transform_tile::<S, 3>(s, job, out),
+    }
+}
+
+/// The same for tiles of `TILE` rows and columns.
+#[inline(always)]
+fn transform_tile<S: Simd, const TILE: usize>(s: S, job: &Finish<'_>, out: &mut [i8]) -> Option<()> {
     let parameters: &[Parameters] = bytemuck::try_cast_slice(job.panel.get(..PARAMETERS_LEN)?).ok()?;
     let [parameters] = parameters else { return None };
     let products = TileProducts::new(job)?;
-    let columns = [
+    let columns: [[S::I32; TILE]; INPUT_TILE] = [
         output_1d(s, products.column(s, 0)),
         output_1d(s, products.column(s, 1)),
         output_1d(s, products.column(s, 2)),
@@ -94,18 +168,13 @@ pub(in crate::kernels) fn transform_output<S: Simd>(s: S, job: &Finish<'_>, out:
     let [c0, c1, c2, c3, c4, c5] = &columns;
     let [valid_rows, valid_columns] = job.valid;
     for row in 0..valid_rows.min(TILE) {
-        let values = [c0[row], c1[row], c2[row], c3[row], c4[row], c5[row]];
-        let [a, b, c, d] = output_1d(s, values);
-        let values = [quotient(s, a), quotient(s, b), quotient(s, c), quotient(s, d)];
-        let place = |column| Place::of_row(&job.target, row, column);
-        let places = [place(0), place(1), place(2), place(3)];
-        if valid_columns == TILE {
-            finish_all::<_, true, 4>(s, values, parameters, &job.target, places, out)?;
-        } else {
-            for (value, place) in values.into_iter().zip(places).take(valid_columns) {
-                finish::<_, true>(s, value, parameters, &job.target, place, out)?;
-            }
+        let mut values: [S::I32; TILE] = output_1d(s, [c0[row], c1[row], c2[row], c3[row], c4[row], c5[row]]);
+        let mut places = [Place::of_row(&job.target, row, 0); TILE];
+        for (column, (value, place)) in values.iter_mut().zip(&mut places).enumerate() {
+            *value = quotient(s, *value);
+            *place = Place::of_row(&job.target, row, column);
         }
+        finish_tile::<_, true, TILE>(s, values, valid_columns, parameters, &job.target, places, out)?;
     }
     Some(())
 }
@@ -145,13 +214,19 @@ fn quotient<S: Simd>(s: S, value: S::I32) -> S::I32 {
 
 /// `A' m`.
 #[inline(always)]
-fn output_1d<S: Simd>(s: S, [m0, m1, m2, m3, m4, m5]: [S::I32; 6]) -> [S::I32; 4] {
+fn output_1d<S: Simd, const TILE: usize>(s: S, [m0, m1, m2, m3, m4, m5]: [S::I32; 6]) -> [S::I32; TILE] {
     let (a, b) = (s.add32(m1, m2), s.sub32(m1, m2));
     let (c, d) = (s.add32(m3, m4), s.sub32(m3, m4));
-    [
-        s.multiply_add32::<-4>(s.multiply_add32::<6>(c, m0), a),
-        s.multiply_add32::<-4>(s.add32(d, d), b),
-        s.shl32::<2>(s.sub32(c, a)),
-        s.multiply_add32::<24>(s.multiply_add32::<-4>(s.shl32::<3>(d), b), m5),
-    ]
+    let mut out = [a; TILE];
+    for (row, out) in out.iter_mut().enumerate() {
+        *out = match row {
+            0 => s.multiply_add32::<-4>(s.multiply_add32::<6>(c, m0), a),
+            1 => s.multiply_add32::<-4>(s.add32(d, d), b),
+            2 => s.shl32::<2>(s.sub32(c, a)),
+            3 => s.multiply_add32::<-4>(s.shl32::<3>(d), b),
+            _ => s.multiply_add32::<-4>(s.shl32::<4>(c), a),
+        };
+    }
+    out[TILE - 1] = s.multiply_add32::<24>(out[TILE - 1], m5);
+    out
 }

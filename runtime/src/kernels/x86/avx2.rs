@@ -40,12 +40,16 @@ table! {
         patches_len: patches_len, pack_patches: super::pack_patches,
         conv: super::conv,
     },
-    winograd: { costs: COSTS, transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP> },
+    winograd: {
+        costs: COSTS, stride_2: None,
+        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
+        transform_output: steps::transform_output,
+    },
 }
 
 /// In 1/64 of a cycle, from timed layers: a direct output takes a quarter of a cycle, a tile's products with 16-bit
 /// operands one and a half, weights two and a quarter.
-const COSTS: Costs = Costs { direct: 16, tile: 96, weights: 144, input: 0, output: 0 };
+const COSTS: Costs = Costs { direct: 16, tile: 96, group: GROUP, weights: 144, input: 0, output: 0 };
 
 /// The table, if this CPU has AVX2.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {

@@ -23,8 +23,9 @@ table! {
     },
     // As many sums in flight as hide the latency of `vpdpwssd`.
     winograd: {
-        costs: vnni::COSTS,
-        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, 8>
+        costs: vnni::COSTS, stride_2: None,
+        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, 8>,
+        transform_output: steps::transform_output,
     },
 }
 

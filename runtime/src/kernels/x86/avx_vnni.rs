@@ -51,8 +51,9 @@ macro_rules! encoding {
                     conv: vnni::conv,
                 },
                 winograd: {
-                    costs: vnni::COSTS,
-                    transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>
+                    costs: vnni::COSTS, stride_2: None,
+                    transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
+                    transform_output: steps::transform_output,
                 },
             }
 

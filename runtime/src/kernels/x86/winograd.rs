@@ -5,8 +5,8 @@
 use core::ops::Range;
 
 use crate::kernels::simd::{LANES, Simd};
-use crate::kernels::winograd::pack;
-use crate::kernels::winograd::{GROUP, INPUT_TILE, Multiply, POINTS, Product, WeightPair, stride};
+use crate::kernels::winograd::steps;
+use crate::kernels::winograd::{Form, GROUP, INPUT_TILE, Multiply, POINTS, Product, WeightPair, stride};
 
 /// The weights of sixteen input channels, by pairs.
 pub(super) type ChunkWeights = [WeightPair; LANES / 2];
@@ -100,45 +100,16 @@ pub(super) trait Dot: Simd {
 #[inline(always)]
 pub(super) fn transform_weights<S: Simd>(
     s: S,
+    form: Form,
     panel: &[i8],
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed = pack::pairs(panel, chunks)?;
-    let stride = stride(packed.len());
-    let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
-    for (pair, taps) in packed.iter().enumerate() {
-        for half in 0..2 {
-            let [g0, g1, g2, g3, g4, g5, g6, g7, g8] = taps;
-            let c0 = weight_column(s, [g0, g3, g6], half);
-            let c1 = weight_column(s, [g1, g4, g7], half);
-            let c2 = weight_column(s, [g2, g5, g8], half);
-            let mut place = 2 * pair + half;
-            for row in 0..INPUT_TILE {
-                for value in weight_1d(s, [c0[row], c1[row], c2[row]]) {
-                    // SAFETY: `out` has two halves for each of `POINTS * stride` pairs. `place` is half
-                    // `2 * pair + half` of the pairs of each point in turn, and `pair < packed.len() <= stride`.
-                    s.store16(value, unsafe { out.get_unchecked_mut(place) });
-                    place += 2 * stride;
-                }
-            }
-        }
+    match form {
+        Form::F5x2 => steps::transform_weights::<S, 2, 4>(s, panel, chunks, out),
+        Form::F4x3 => steps::transform_weights::<S, 3, 9>(s, panel, chunks, out),
+        Form::F3x4 => steps::transform_weights::<S, 4, 16>(s, panel, chunks, out),
     }
-    Some(())
-}
-
-#[inline(always)]
-fn weight_column<S: Simd>(s: S, [a, b, c]: [&[[i8; LANES]; 2]; 3], half: usize) -> [S::I16; 6] {
-    weight_1d(s, [s.widen(&a[half]), s.widen(&b[half]), s.widen(&c[half])])
-}
-
-/// `G' g`.
-#[inline(always)]
-fn weight_1d<S: Simd>(s: S, [g0, g1, g2]: [S::I16; 3]) -> [S::I16; 6] {
-    let a = s.add16(g0, g2);
-    let b = s.add16(g0, s.shl16::<2>(g2));
-    let c = s.add16(g1, g1);
-    [g0, s.add16(a, g1), s.sub16(a, g1), s.add16(b, c), s.sub16(b, c), g2]
 }
 
 /// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply); `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
@@ -148,7 +119,7 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
     job: &Multiply<'_>,
     products: &mut [Product],
 ) -> Option<()> {
-    let pairs = job.weight_chunks * LANES / 2;
+    let pairs = job.chunks.len() * LANES / 2;
     let mut weights = job.weights.get(..POINTS * stride(pairs))?.chunks_exact(stride(pairs));
     let mut products = products.get_mut(..POINTS * stride(job.tiles))?.chunks_exact_mut(stride(job.tiles));
     // Whole groups of the tiles that a point needs; the tiles beside them are there too. What they are depends only on whether the
@@ -158,6 +129,7 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
         tiles.start / GROUP * GROUP..tiles.end.next_multiple_of(GROUP).min(job.tiles)
     });
     let tiles = [job.tile_chunks * POINTS, job.tiles];
+    let input = job.input.get(job.chunks.start..)?.as_flattened();
     for row in 0..INPUT_TILE {
         for column in 0..INPUT_TILE {
             let point = row * INPUT_TILE + column;
@@ -165,8 +137,14 @@ pub(super) fn multiply<S: Dot, const WIDE: usize>(
             let Range { start, end } = groups[2 * last[0] + last[1]];
             let (weights, products) = (weights.next()?.get(..pairs)?, products.next()?);
             if start < end {
-                let rows = Rows::new(job.input.as_flattened().get(point..)?, tiles, weights.as_chunks().0)?;
-                multiply_point::<S, WIDE>(s, &rows, start, job.add, products.get_mut(start..end)?)?;
+                let rows = Rows::new(input.get(point..)?, tiles, weights.as_chunks().0)?;
+                multiply_point::<S, WIDE>(
+                    s,
+                    &rows,
+                    start,
+                    job.chunks.start > 0,
+                    products.get_mut(start..end)?,
+                )?;
             }
         }
     }

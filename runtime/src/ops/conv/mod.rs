@@ -10,6 +10,7 @@ use core::ops::Range;
 use self::direct::DirectPlan;
 use self::pooled::PooledRows;
 use self::winograd::WinogradPlan;
+use crate::kernels::winograd::Geometry;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
 use crate::model::{Conv, Layer, Op, Tensor};
 use crate::threads::Threads;
@@ -26,8 +27,9 @@ pub(crate) struct ConvPlan {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
     Direct(DirectPlan),
-    /// Its plan is made again where it is carried out: stored, it would take a microcontroller's stack, which has no use for it.
-    Winograd,
+    /// The rest of its plan is made again where it is carried out: stored, it would take a microcontroller's stack, which has no use
+    /// for it.
+    Winograd(Geometry),
 }
 
 /// Memory of a method, and where its work can be cut.
@@ -78,11 +80,11 @@ impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
         let map = Map::of(conv, input, output);
-        let winograd = kernels.winograd();
-        let pays = winograd.is_some_and(|winograd| WinogradPlan::pays(conv, input, &map, &winograd.costs));
-        let (method, mut needs, block_rows) = if pays {
-            let (plan, needs) = WinogradPlan::new(input, &map)?;
-            (Method::Winograd, needs, plan.output_rows())
+        let geometry =
+            kernels.winograd().and_then(|winograd| WinogradPlan::choose(conv, input, &map, winograd));
+        let (method, mut needs, block_rows) = if let Some(geometry) = geometry {
+            let (plan, needs) = WinogradPlan::new(geometry, &map)?;
+            (Method::Winograd(geometry), needs, plan.output_rows())
         } else {
             let (plan, needs) =
                 DirectPlan::new(shape(conv, input, output), conv, input, &map, &kernels.direct)?;
@@ -124,7 +126,7 @@ impl ConvPlan {
             skip: conv.skip.map(|skip| (skip.tensor.zero_point(), skip.shift)),
         };
         match self.method {
-            Method::Winograd => (kernels.winograd()?.pack_weights)(&source, packed),
+            Method::Winograd(geometry) => (kernels.winograd()?.pack_weights)(&geometry, &source, packed),
             Method::Direct(_) => match kernels.direct.packing {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),
@@ -195,7 +197,7 @@ impl<'a> ConvRun<'a> {
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),
-            Method::Winograd => winograd::run(self, rows, out, scratch),
+            Method::Winograd(geometry) => winograd::run(self, *geometry, rows, out, scratch),
         }
     }
 

@@ -44,11 +44,12 @@ static KERNELS: Kernels = Kernels {
     },
     winograd: Some(Winograd {
         costs: winograd::COSTS,
-        pack_weights: |source, packed| pack::pack_weights(NEON, source, packed),
-        transform_input: |rows, row_len, first, out| {
-            winograd::transform_input(NEON, rows, row_len, first, out)
+        stride_2: None,
+        pack_weights: |geometry, source, packed| pack::pack_weights(NEON, geometry, source, packed),
+        transform_input: |tile, out| winograd::transform_input(NEON, tile, out),
+        transform_weights: |form, panel, chunks, out| {
+            winograd::transform_weights(NEON, form, panel, chunks, out)
         },
-        transform_weights: |panel, chunks, out| winograd::transform_weights(NEON, panel, chunks, out),
         multiply: |job, products| winograd::multiply(NEON, job, products),
         transform_output: |job, out| winograd::transform_output(NEON, job, out),
     }),

@@ -10,34 +10,30 @@ use super::{Constants, Neon};
 use crate::kernels::parameters::{LANES, Parameters, Place};
 use crate::kernels::winograd::pack::{self, PackedPair};
 use crate::kernels::winograd::{
-    Costs, Finish, GROUP, INPUT_TILE, INVERSE_OF_9, InputChunk, Multiply, PARAMETERS_LEN, POINTS, Product,
-    TILE, WeightPair, stride,
+    Costs, Finish, Form, GROUP, INPUT_TILE, INVERSE_OF_9, InputChunk, Multiply, PARAMETERS_LEN, POINTS,
+    Product, Tile, WeightPair, stride,
 };
 
 /// In 1/64 of an instruction, counted: a direct output takes 9 products at 4.3 an instruction, a tile 36 at 3.2.
-pub(super) const COSTS: Costs = Costs { direct: 135, tile: 711, weights: 2130, input: 3740, output: 5020 };
+pub(super) const COSTS: Costs =
+    Costs { direct: 135, tile: 711, group: GROUP, weights: 2130, input: 3740, output: 5020 };
+
+/// Output rows and columns of a tile of the one form that there is.
+const TILE: usize = Form::F4x3.tile();
 
 /// The outputs of a tile before they are requantized.
 type OutputTile = [[[i32; LANES]; TILE]; TILE];
 
 /// See [`Winograd::transform_input`](crate::kernels::winograd::Winograd::transform_input).
-pub(super) fn transform_input(
-    _: Neon,
-    rows: &[i8],
-    row_len: usize,
-    first: usize,
-    out: &mut [InputChunk],
-) -> Option<()> {
-    let rows = rows.get(..row_len.checked_mul(INPUT_TILE)?)?;
-    let chunks = out.len();
-    if first.checked_add(INPUT_TILE * chunks * LANES)? > row_len {
-        return None;
-    }
+pub(super) fn transform_input(_: Neon, tile: &Tile<'_>, out: &mut [InputChunk]) -> Option<()> {
+    let last =
+        (INPUT_TILE - 1).checked_mul(tile.row)?.checked_add((INPUT_TILE - 1).checked_mul(tile.column)?)?;
+    tile.values.get(..last.checked_add(out.len() * LANES)?)?;
     for (chunk, out) in out.iter_mut().enumerate() {
-        let source = rows.get(first + chunk * LANES..)?;
-        // SAFETY: a `Neon` is at hand. There are six rows of `row_len` values, and each reaches to the end of this
-        // tile's six pixels of `chunks * LANES` values, of which this chunk is one.
-        unsafe { transform_chunk(source.as_ptr(), row_len, chunks * LANES, out) };
+        let source = tile.values.get(chunk * LANES..)?;
+        // SAFETY: a `Neon` is at hand. The values reach to the end of the last of six pixels of the last of six rows, of which this
+        // chunk is one of `out.len()`.
+        unsafe { transform_chunk(source.as_ptr(), tile.row, tile.column, out) };
     }
     Some(())
 }
@@ -150,14 +146,15 @@ unsafe extern "C" fn transform_chunk(
     )
 }
 
-/// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights).
+/// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights); `None` for forms other than F(4x4, 3x3).
 pub(super) fn transform_weights(
     _: Neon,
+    form: Form,
     panel: &[i8],
     chunks: Range<usize>,
     out: &mut [WeightPair],
 ) -> Option<()> {
-    let packed = pack::pairs(panel, chunks)?;
+    let packed = pack::pairs(panel, chunks).filter(|_| form == Form::F4x3)?;
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
@@ -175,7 +172,7 @@ pub(super) fn transform_weights(
 ///
 /// The CPU must have NEON; from `out` on there must be a pair for every point, `point_bytes` apart.
 #[unsafe(naked)]
-unsafe extern "C" fn transform_taps(taps: &PackedPair, point_bytes: usize, out: *mut WeightPair) {
+unsafe extern "C" fn transform_taps(taps: &PackedPair<9>, point_bytes: usize, out: *mut WeightPair) {
     /// `G' g`.
     macro_rules! weight_1d {
         () => {
@@ -253,11 +250,10 @@ unsafe extern "C" fn transform_taps(taps: &PackedPair, point_bytes: usize, out: 
 
 /// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply).
 pub(super) fn multiply(_: Neon, job: &Multiply<'_>, products: &mut [Product]) -> Option<()> {
-    let Multiply { input, tile_chunks, weight_chunks, weights, tiles, add, .. } = *job;
-    let pairs = weight_chunks * LANES / 2;
-    // The last chunk that is read.
-    input
-        .get((tiles.checked_sub(1)?.checked_mul(tile_chunks)?).checked_add(weight_chunks.checked_sub(1)?)?)?;
+    let Multiply { input, tile_chunks, weights, tiles, .. } = *job;
+    let (chunks, first, add) = (job.chunks.len(), job.chunks.start, job.chunks.start > 0);
+    let pairs = chunks * LANES / 2;
+    job.last_chunk()?;
     for point in 0..POINTS {
         let weights = weights.get(point * stride(pairs)..)?.get(..pairs)?;
         let products = products.get_mut(point * stride(tiles)..)?.get_mut(..tiles)?;
@@ -265,11 +261,11 @@ pub(super) fn multiply(_: Neon, job: &Multiply<'_>, products: &mut [Product]) ->
         let groups = needed.start / GROUP..needed.end.div_ceil(GROUP);
         let products = products.as_chunks_mut::<GROUP>().0.iter_mut().enumerate();
         for (group, products) in products.filter(|(group, _)| groups.contains(group)) {
-            let values = input.get(group * GROUP * tile_chunks)?.get(point)?;
+            let values = input.get(group * GROUP * tile_chunks + first)?.get(point)?;
             let tile_bytes = tile_chunks * size_of::<InputChunk>();
-            // SAFETY: a `Neon` is at hand. The input reaches to the end of chunk `weight_chunks - 1` of the last tile, and
-            // the group is one of whole groups of tiles. There are `weight_chunks` chunks of weights, and one at least.
-            unsafe { multiply_group(values, tile_bytes, weight_chunks, weights.as_ptr(), products, add) };
+            // SAFETY: a `Neon` is at hand. The input reaches to the end of the last of `chunks` chunks of the last tile, and
+            // the group is one of whole groups of tiles. There are weights of as many chunks, and of one at least.
+            unsafe { multiply_group(values, tile_bytes, chunks, weights.as_ptr(), products, add) };
         }
     }
     Some(())
