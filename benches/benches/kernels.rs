@@ -15,7 +15,9 @@ use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterio
 use resi8::arith::{Multiplier, requantize};
 use resi8::format::records::ChannelRecord;
 use resi8::kernels::peak::{PeakLoop, peak};
-use resi8::kernels::winograd::{self, Finish, InputChunk, Multiply, Product, WeightPair, Winograd};
+use resi8::kernels::winograd::{
+    self, Finish, Form, Geometry, InputChunk, Multiply, Product, Tile, WeightPair, Winograd,
+};
 use resi8::kernels::{ConvBlock, Epilogue, Grid, Kernels, LayerWeights, Patches, Shape, Target};
 use resi8::{AlignedBuf, Isa};
 use resi8_benches::{activations, pixels, weights};
@@ -34,6 +36,9 @@ const TILES: usize = 8;
 const INPUT_CHANNELS: usize = 64;
 const CHUNKS: usize = INPUT_CHANNELS / winograd::CHANNELS;
 const OUTPUT_CHANNELS: usize = 64;
+const GEOMETRY: Geometry = Geometry { form: Form::F4x3, kernel: 3, stride: 1, channels: INPUT_CHANNELS };
+/// Output rows and columns of a tile.
+const TILE: usize = Form::F4x3.tile();
 
 const EPILOGUE: Epilogue = Epilogue { zero_point: -128, clamp: [-128, 127] };
 
@@ -270,51 +275,56 @@ impl<'a> Group<'a> {
     }
 
     fn panel(&self, index: usize) -> &'a [i8] {
-        let len = winograd::panel_len(INPUT_CHANNELS);
+        let len = GEOMETRY.panel_len();
         &self.panels[index * len..][..len]
     }
 
     fn transform_input(&mut self) -> Option<()> {
         for (tile, out) in self.input.chunks_exact_mut(CHUNKS).enumerate() {
-            let first = tile * winograd::TILE * INPUT_CHANNELS;
-            (self.winograd.transform_input)(&self.layer.input, self.layer.row_len, first, out)?;
+            let values = self.layer.input.get(tile * TILE * INPUT_CHANNELS..)?;
+            let tile = Tile { values, row: self.layer.row_len, column: INPUT_CHANNELS };
+            (self.winograd.transform_input)(&tile, out)?;
         }
         Some(())
     }
 
     fn transform_weights(&mut self, panel: usize) -> Option<()> {
-        (self.winograd.transform_weights)(self.panel(panel), 0..CHUNKS, &mut self.weights)
+        (self.winograd.transform_weights)(GEOMETRY.form, self.panel(panel), 0..CHUNKS, &mut self.weights)
     }
 
     fn multiply(&mut self) -> Option<()> {
         let job = Multiply {
             input: &self.input,
             tile_chunks: CHUNKS,
-            weight_chunks: CHUNKS,
+            chunks: 0..CHUNKS,
+            unused: GEOMETRY.unused(),
             weights: &self.weights,
             tiles: TILES,
+            wanted: TILES,
             whole_rows: 0..TILES,
             whole_columns: 0..TILES,
-            add: false,
+            last_row_chunks: GEOMETRY.last_row_chunks(),
+            last_column_chunks: GEOMETRY.last_column_chunks(),
         };
         (self.winograd.multiply)(&job, &mut self.products)
     }
 
     fn transform_output(&mut self, panel: usize) -> Option<()> {
         for tile in 0..TILES {
-            let (row, start) = (TILES * winograd::TILE, tile * winograd::TILE);
+            let (row, start) = (TILES * TILE, tile * TILE);
             let grid = Grid {
                 start: start * OUTPUT_CHANNELS,
-                width: winograd::TILE,
+                width: TILE,
                 row: row * OUTPUT_CHANNELS,
                 column: OUTPUT_CHANNELS,
             };
             let job = Finish {
+                form: GEOMETRY.form,
                 products: &self.products,
                 tiles: TILES,
                 tile,
                 panel: self.panel(panel),
-                valid: [winograd::TILE; 2],
+                valid: [TILE; 2],
                 target: self.layer.target(panel * winograd::CHANNELS, grid),
             };
             (self.winograd.transform_output)(&job, &mut self.out)?;
@@ -337,7 +347,7 @@ impl<'a> Group<'a> {
         self.run().expect("the slices have the lengths that they need");
         for (index, &found) in self.out.iter().enumerate() {
             let (pixel, channel) = (index / OUTPUT_CHANNELS, index % OUTPUT_CHANNELS);
-            let (row, column) = (pixel / (TILES * winograd::TILE), pixel % (TILES * winograd::TILE));
+            let (row, column) = (pixel / (TILES * TILE), pixel % (TILES * TILE));
             let start = row * self.layer.row_len + column * INPUT_CHANNELS;
             assert_eq!(found, self.layer.naive(start, channel), "{isa}, Winograd: value {index}");
         }
@@ -345,15 +355,16 @@ impl<'a> Group<'a> {
 }
 
 /// Output pixels of a group.
-const OUTPUTS: usize = TILES * winograd::TILE * winograd::TILE;
+const OUTPUTS: usize = TILES * TILE * TILE;
 
 fn winograd(criterion: &mut Criterion, machine: &Machine, winograd: &Winograd) {
     const PAIRS: usize = winograd::POINTS * INPUT_CHANNELS * winograd::CHANNELS;
-    let width = TILES * winograd::TILE + 2;
+    let width = TILES * TILE + 2;
     let layer = Layer::new([3, 3, INPUT_CHANNELS], OUTPUT_CHANNELS, [winograd::INPUT_TILE, width], false);
-    let panel_len = winograd::panel_len(INPUT_CHANNELS);
+    let panel_len = GEOMETRY.panel_len();
     let mut packed = buffer(panel_len * OUTPUT_CHANNELS / winograd::CHANNELS);
-    (winograd.pack_weights)(&layer.source(), values(&mut packed)).expect("a buffer for all panels");
+    (winograd.pack_weights)(&GEOMETRY, &layer.source(), values(&mut packed))
+        .expect("a buffer for all panels");
     let mut tiles = Group::new(winograd, &layer, values(&mut packed));
     tiles.check(machine.isa);
 
