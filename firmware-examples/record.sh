@@ -38,5 +38,19 @@ done
         for name in $firmware_measures; do printf '| %s ' "$(firmware_measure "$line" "$name")"; done
         echo '|'
     done
+    echo
+    echo 'The stack is the deepest of the whole program, by paint that is no longer there at its end; the C example is in `cortex-m-c`. Of an'
+    echo 'inference, in instructions of each layer:'
+    echo
+    echo "| layer | ${firmware_cores// / | } |"
+    echo "|---|---:|---:|---:|---:|---:|---:|---:|"
+    layers=$(sed -n 's/^instructions, layer \([0-9]*\) .*/\1/p' "$target/firmware-m3.txt")
+    for layer in $layers; do
+        printf '| %s ' "$layer"
+        for core in $firmware_cores; do
+            printf '| %s ' "$(firmware_number "$target/firmware-$core.txt" "instructions, layer $layer")"
+        done
+        echo '|'
+    done
 } >firmware-examples/record.md
 cat firmware-examples/record.md
