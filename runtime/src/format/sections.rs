@@ -149,7 +149,7 @@ impl<'m> Sections<'m> {
     }
 
     pub(crate) fn weights(&self) -> &'m [i8] {
-        bytemuck::cast_slice(self.bytes(SectionKind::Weights))
+        bytemuck::try_cast_slice(self.bytes(SectionKind::Weights)).unwrap_or_default()
     }
 
     pub(crate) fn preprocess(&self) -> PreprocessRecord {
