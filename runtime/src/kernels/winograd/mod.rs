@@ -339,7 +339,7 @@ impl Multiply<'_> {
     }
 
     /// The last chunk that is read of the input, and that there is one.
-    #[cfg(any(target_arch = "aarch64", target_arch = "arm"))]
+    #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
     pub(super) fn last_chunk(&self) -> Option<&InputChunk> {
         let last_tile = self.tiles.checked_sub(1)?.checked_mul(self.tile_chunks)?;
         let last = self.chunks.end.checked_sub(1).filter(|last| *last >= self.chunks.start)?;
