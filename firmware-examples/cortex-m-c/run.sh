@@ -3,7 +3,8 @@
 #
 #     ./run.sh m3|m4|m7|m33|m55 [MODEL.r8]
 #
-# Without MODEL it is the small network of the runtime's tests. MODEL must take pictures of 32 x 32 pixels.
+# Without MODEL it is the small network of the runtime's tests. MODEL must take pictures of 32 x 32 pixels. RESI8 names a converter that is
+# there; without it one is built, for which minutes go by.
 #
 # Packages (Debian): gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm make; Rust with a target for the core.
 set -euo pipefail
@@ -24,7 +25,9 @@ value() {
 build=build/$core
 mkdir -p "$build"
 ../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" --features "$(value FEATURES)"
-cargo run --quiet --release --locked -p resi8-converter -- export "${model:-../../runtime/tests/models/resnet8.r8}" --c build
+converter=(cargo run --quiet --release --locked -p resi8-converter --)
+if [ -n "${RESI8:-}" ]; then converter=("$RESI8"); fi
+"${converter[@]}" export "${model:-../../runtime/tests/models/resnet8.r8}" --c build
 make CORE="$core"
 
 # An instruction takes a nanosecond, so that SysTick counts instructions.
