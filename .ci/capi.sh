@@ -75,7 +75,7 @@ m55  33700 1808
 # program has no way to panic or to format a message.
 cortex_m() {
     local core=$1 log=$target/capi/cortex-$1.log image=$cortex_m_c/build/$1/firmware.elf
-    RESI8=$target/release/resi8 "$cortex_m_c/run.sh" "$core" | tee "$log"
+    CONVERTER=$target/release/resi8 "$cortex_m_c/run.sh" "$core" | tee "$log"
     grep -q "^class: $(capi_class)$" "$log"
     at_most() {
         local found

@@ -3,7 +3,7 @@
 #
 #     ./run.sh m3|m4|m7|m33|m55 [MODEL.r8]
 #
-# Without MODEL it is the small network of the runtime's tests. MODEL must take pictures of 32 x 32 pixels. RESI8 names a converter that is
+# Without MODEL it is the small network of the runtime's tests. MODEL must take pictures of 32 x 32 pixels. CONVERTER names a converter that is
 # there; without it one is built, for which minutes go by.
 #
 # Packages (Debian): gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm make; Rust with a target for the core.
@@ -26,7 +26,7 @@ build=build/$core
 mkdir -p "$build"
 ../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" --features "$(value FEATURES)"
 converter=(cargo run --quiet --release --locked -p resi8-converter --)
-if [ -n "${RESI8:-}" ]; then converter=("$RESI8"); fi
+if [ -n "${CONVERTER:-}" ]; then converter=("$CONVERTER"); fi
 "${converter[@]}" export "${model:-../../runtime/tests/models/resnet8.r8}" --c build
 make CORE="$core"
 
