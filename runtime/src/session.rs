@@ -104,8 +104,9 @@ impl<'m, 'b> Session<'m, 'b> {
             return Err(RunError::Misaligned { needed: PACKED_ALIGN });
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
-        // No table for microcontrollers packs weights, so that nothing of it is linked there.
-        if cfg!(not(target_os = "none")) && plan.packed_len() > 0 {
+        // No table of a microcontroller packs weights, so that nothing of it is linked there.
+        let packs = !cfg!(all(target_os = "none", any(target_arch = "arm", target_arch = "riscv32")));
+        if packs && plan.packed_len() > 0 {
             pack_weights(&plan, packed)?;
         }
         let threads = Threads::new(plan.useful_threads())?;
@@ -209,10 +210,9 @@ impl<'m, 'b> Session<'m, 'b> {
         let all = self.plan.model().layer_count();
         let end = all.min(self.progress.layers.saturating_add(count));
         while self.progress.layers < end {
-            let result = self.run_layer(observer);
-            if result.is_err() {
+            if let Err(error) = self.run_layer(observer) {
                 self.progress = Progress::default();
-                return result.map(|()| false);
+                return Err(error);
             }
         }
         if end == all {

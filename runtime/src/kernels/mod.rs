@@ -13,7 +13,7 @@
 //!
 //! # Winograd
 //!
-//! A table may also have the steps of [`winograd`]: 3x3 convolutions of stride 1 in a quarter of the
+//! A table may also have the steps of [`winograd`]: 3x3 convolutions, and 7x7 of stride 2, in a quarter to a half of the
 //! multiplications, with the same result to the bit.
 
 use crate::Isa;
@@ -43,7 +43,7 @@ pub struct Kernels {
     pub isa: Isa,
     /// Convolution of any geometry.
     pub direct: Direct,
-    /// 3x3 convolution of stride 1 by Winograd's method.
+    /// 3x3 and 7x7 convolution by Winograd's method.
     pub winograd: Option<winograd::Winograd>,
     /// One output of a dense layer, without rounding: `sum(weights * input)`.
     pub dot: fn(input: &[i8], weights: &[i8]) -> i32,
@@ -176,6 +176,14 @@ impl Grid {
         };
         let place = self.place(pixel);
         Places { grid: self, row: place - column * self.column, column, place }
+    }
+
+    /// Where the last pixel of a square of `side` rows and columns starts; `None` past the address space.
+    #[inline(always)]
+    #[must_use]
+    pub fn last_place(&self, side: usize) -> Option<usize> {
+        let last = side.checked_sub(1)?;
+        last.checked_mul(self.row)?.checked_add(last.checked_mul(self.column)?)?.checked_add(self.start)
     }
 
     /// Where the pixel at a row and a column starts.

@@ -4,7 +4,7 @@
 //! token is the proof that they may be used. Code that is generic over [`Simd`] is inlined into functions that are
 //! compiled for the instruction set.
 
-#![allow(unsafe_code, reason = "places of four pixels are checked together")]
+#![allow(unsafe_code, reason = "places of some pixels are checked together")]
 
 pub(super) use super::parameters::{LANES, Lanes, Parameters, Place, TargetPlaces};
 

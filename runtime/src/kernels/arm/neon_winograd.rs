@@ -37,7 +37,7 @@ fn transform_kernels<const KERNEL: usize, const TAPS: usize>(
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
-        let out: *mut WeightPair = out.get_mut(pair)?;
+        let out = out.get_mut(pair..)?.as_mut_ptr();
         for input in 0..2 {
             let taps = taps.as_ptr().cast::<[i8; LANES]>().wrapping_add(input);
             let out = out.cast::<[i16; LANES]>().wrapping_add(input);

@@ -85,7 +85,7 @@ impl Pixels {
     /// Those of a tile of `side` rows and columns, from channel `channel` on; `None` if they do not lie in `len` values.
     #[inline(always)]
     fn new(values: *mut i8, len: usize, grid: &Grid, channel: usize, side: usize) -> Option<Self> {
-        let last = grid.place_of_row(side - 1, side - 1).checked_add(channel)?;
+        let last = grid.last_place(side)?.checked_add(channel)?;
         let start = values.wrapping_add(grid.start).wrapping_add(channel);
         (last.checked_add(LANES)? <= len).then_some(Self { start, row: grid.row, column: grid.column })
     }

@@ -139,11 +139,13 @@ fn widen(shape: &Shape, patch: &[i8], run_stride: usize, lanes: usize, out: &mut
     let last_run = shape.runs.checked_sub(1)?.checked_mul(run_stride)?;
     patch.get(last_run..)?.get(..shape.run_len)?;
     let fours = shape.depth() / 4;
-    if fours == 0 || out.len() < (fours - 1) * 4 * lanes + 4 || out.as_ptr().align_offset(4) != 0 {
+    let in_fours = shape.run_len.is_multiple_of(4);
+    if !in_fours || fours == 0 || out.len() < (fours - 1) * 4 * lanes + 4 || out.as_ptr().align_offset(4) != 0
+    {
         return None;
     }
-    // SAFETY: this build is for a CPU with the DSP instructions. The last run ends in the patch, so all of them do, and `out`, which is
-    // aligned to 4 bytes, has four values for the last four of them.
+    // SAFETY: this build is for a CPU with the DSP instructions. The last run ends in the patch, so all of them do, each is a whole number
+    // of fours, and `out`, which is aligned to 4 bytes, has four values for the last four of them.
     unsafe {
         asm!(
             ".cpu cortex-m33",

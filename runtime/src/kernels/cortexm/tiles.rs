@@ -148,7 +148,8 @@ impl Tile<'_> {
 
     /// Where a channel of the tile's last pixel is; `None` when it, any other pixel or one of the `count` channels is not in `values`.
     fn place(&self, values: &[i8], grid: &Grid, channel: usize, count: usize) -> Option<usize> {
-        let last = grid.start + (self.first + self.pixels - 1) * grid.column + channel;
+        let distance = (self.first + self.pixels - 1).checked_mul(grid.column)?;
+        let last = grid.start.checked_add(distance)?.checked_add(channel)?;
         values.get(last..)?.get(..count).map(|_| last)
     }
 

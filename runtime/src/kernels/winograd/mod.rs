@@ -279,7 +279,9 @@ impl Costs {
         let products = if geometry.has_short_phases() { self.tile * 121 / 144 } else { self.tile };
         let tile = products + self.input / channels + self.output / inputs;
         let direct = self.direct * geometry.kernel * geometry.kernel * geometry.channels / (9 * inputs);
-        tiles.next_multiple_of(self.group) * tile + self.weights < direct * outputs
+        // In 64 bits: a map may have as many pixels as 32 can count.
+        let with = tiles.next_multiple_of(self.group) as u64 * tile as u64 + self.weights as u64;
+        with < direct as u64 * outputs as u64
     }
 }
 

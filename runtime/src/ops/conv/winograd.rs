@@ -266,7 +266,8 @@ pub(super) fn run(
     let mut scratch = Scratch::new(plan, scratch)?;
     let row_len = plan.width * run.layer.output.c();
     let block_rows = plan.output_rows();
-    for (index, out) in out.chunks_mut(block_rows * row_len).enumerate() {
+    let block_len = block_rows.min(rows.len()).checked_mul(row_len)?;
+    for (index, out) in out.chunks_mut(block_len.max(1)).enumerate() {
         let first = rows.start + index * block_rows;
         let rows = first..rows.end.min(first + block_rows);
         let tiles = TileOrder { rows: Tiles::of(rows.len(), plan.columns.tile), columns: plan.columns };

@@ -425,6 +425,9 @@ unsafe extern "C" fn multiply_group(
 pub(super) fn transform_output(neon: Neon, job: &Finish<'_>, out: &mut [i8]) -> Option<()> {
     let parameters: &[Parameters] = bytemuck::try_cast_slice(job.panel.get(..PARAMETERS_LEN)?).ok()?;
     let [parameters] = parameters else { return None };
+    if job.form != Form::F4x3 {
+        return None;
+    }
     let constants = Constants::new(&job.target);
     let step = stride(job.tiles);
     let products = job.products.get(job.tile..)?;
