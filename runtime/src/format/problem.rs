@@ -161,8 +161,6 @@ pub enum Problem {
     PoolingSteps,
     #[error("a global average has one row and one column")]
     AverageSize,
-    #[error("its channel record is not in the file")]
-    AverageChannelRecord,
     #[error("a pooling has no shortcut")]
     PoolingShortcut,
 }

@@ -345,9 +345,7 @@ fn check_average_pool(
     ensure(layer.weight_sum == 0, Problem::PoolingWeights)?;
     ensure(output.h == 1 && output.w == 1, Problem::AverageSize)?;
     ensure(input.c == output.c, Problem::PoolingChannels)?;
-    let [record] = used.channels(sections, layer, 1)? else {
-        return Err(Problem::AverageChannelRecord);
-    };
+    let record = used.channels(sections, layer, 1)?.first().ok_or(Problem::ChannelRecords)?;
     let channel = channel(record)?;
     ensure(channel.skip_multiplier == 0, Problem::PoolingShortcut)?;
     check_accumulator(&channel, 128 * u64::from(input.h) * u64::from(input.w), layer.acc_shift)
