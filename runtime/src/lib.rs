@@ -53,6 +53,7 @@ mod threads;
 #[cfg(feature = "std")]
 pub use buffer::AlignedBuf;
 pub use error::{LoadError, PlanError, RunError};
+pub use format::{problem::Problem, sections::SectionKind};
 pub use isa::Isa;
 #[cfg(feature = "std")]
 pub use logits::softmax;

@@ -178,19 +178,28 @@ impl Grid {
         Places { grid: self, row: place - column * self.column, column, place }
     }
 
-    /// Where the last pixel of a square of `side` rows and columns starts; `None` past the address space.
-    #[inline(always)]
-    #[must_use]
-    pub fn last_place(&self, side: usize) -> Option<usize> {
-        let last = side.checked_sub(1)?;
-        last.checked_mul(self.row)?.checked_add(last.checked_mul(self.column)?)?.checked_add(self.start)
-    }
-
     /// Where the pixel at a row and a column starts.
     #[inline(always)]
     #[must_use]
     pub const fn place_of_row(&self, row: usize, column: usize) -> usize {
         self.start + row * self.row + column * self.column
+    }
+
+    /// The same, `None` past the address space: for places that are checked once, before code that trusts them.
+    #[inline(always)]
+    #[must_use]
+    pub fn checked_place_of_row(&self, row: usize, column: usize) -> Option<usize> {
+        row.checked_mul(self.row)?.checked_add(column.checked_mul(self.column)?)?.checked_add(self.start)
+    }
+
+    /// The highest place of the first `pixels` pixels: that of the last one, or of the last in a row above. `None` without pixels, and
+    /// past the address space.
+    #[must_use]
+    pub fn highest_place(&self, pixels: usize) -> Option<usize> {
+        let last = pixels.checked_sub(1)?;
+        let (row, column) = (last.checked_div(self.width)?, last.checked_rem(self.width)?);
+        let above = if row > 0 { self.checked_place_of_row(row - 1, self.width - 1)? } else { 0 };
+        Some(self.checked_place_of_row(row, column)?.max(above))
     }
 }
 

@@ -225,6 +225,16 @@ pub(super) fn finish_tile<S: Simd, const BIAS: bool, const PIXELS: usize>(
     Some(())
 }
 
+/// Whether all lanes have channels, and values of the shortcut if there is one.
+#[inline(always)]
+pub(super) fn has_all_lanes(target: &Target<'_>) -> bool {
+    let joined = target.skip.is_none_or(|skip| {
+        let own = target.first_channel.wrapping_sub(skip.channel);
+        skip.values.is_none() || own.saturating_add(LANES) <= skip.channel_count
+    });
+    joined && target.channels.len().saturating_sub(target.first_channel) >= LANES
+}
+
 /// [`finish`] of some pixels. Where all lanes have channels, and shortcut values if there is a shortcut, places
 /// are checked before anything else, and what follows has no branches.
 #[inline(always)]
@@ -238,11 +248,7 @@ pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
 ) -> Option<()> {
     let first = target.first_channel;
     let own = target.skip.map_or(0, |skip| first.wrapping_sub(skip.channel));
-    let whole = match &target.skip {
-        Some(skip @ SkipValues { values: Some(_), .. }) => own.saturating_add(LANES) <= skip.channel_count,
-        _ => true,
-    };
-    if !whole || target.channels.len() - first < LANES {
+    if !has_all_lanes(target) {
         for (acc, place) in acc.into_iter().zip(places) {
             finish::<S, BIAS>(s, acc, parameters, target, place, out)?;
         }

@@ -3,9 +3,9 @@
 #![allow(unsafe_code, reason = "assembly")]
 
 use super::neon::Neon;
-use crate::kernels::simd::{LANES, Parameters};
+use crate::kernels::simd::{LANES, Parameters, has_all_lanes};
 use crate::kernels::winograd::{Finish, Form, INVERSE_OF_9, PARAMETERS_LEN, POINTS, Product, steps, stride};
-use crate::kernels::{Epilogue, Grid, SkipValues, Target};
+use crate::kernels::{Epilogue, Grid, SkipValues};
 
 /// Pixels of the largest tile that is computed here.
 const PIXELS: usize = Form::F4x3.tile() * Form::F4x3.tile();
@@ -62,15 +62,6 @@ pub(super) fn transform_output(neon: Neon, job: &Finish<'_>, out: &mut [i8]) -> 
     Some(())
 }
 
-/// Whether all lanes have channels, and values of the shortcut if there is one.
-fn has_all_lanes(target: &Target<'_>) -> bool {
-    let joined = target.skip.is_none_or(|skip| {
-        let own = target.first_channel.wrapping_sub(skip.channel);
-        skip.values.is_none() || own.saturating_add(LANES) <= skip.channel_count
-    });
-    joined && target.channels.len().saturating_sub(target.first_channel) >= LANES
-}
-
 /// Where the pixels of a tile have their values of 16 channels.
 #[derive(Clone, Copy)]
 struct Pixels {
@@ -85,7 +76,7 @@ impl Pixels {
     /// Those of a tile of `side` rows and columns, from channel `channel` on; `None` if they do not lie in `len` values.
     #[inline(always)]
     fn new(values: *mut i8, len: usize, grid: &Grid, channel: usize, side: usize) -> Option<Self> {
-        let last = grid.last_place(side)?.checked_add(channel)?;
+        let last = grid.checked_place_of_row(side - 1, side - 1)?.checked_add(channel)?;
         let start = values.wrapping_add(grid.start).wrapping_add(channel);
         (last.checked_add(LANES)? <= len).then_some(Self { start, row: grid.row, column: grid.column })
     }

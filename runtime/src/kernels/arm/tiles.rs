@@ -14,7 +14,7 @@ use super::neon::Neon;
 use super::patches::{PatchBlock, panels, patches_len as panel_len};
 use crate::kernels::panels::{Panel, WeightBlock, blocks, tiles_len};
 use crate::kernels::simd::{LANES, TargetPlaces, finish_tile};
-use crate::kernels::{ConvBlock, Grid, Patches, Shape};
+use crate::kernels::{ConvBlock, Patches, Shape};
 
 /// Output pixels of a tile.
 pub(super) const MR: usize = 6;
@@ -100,7 +100,7 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
     let (panel_len, depth_blocks) = (patches_len(shape)?, blocks::<DEPTH>(shape));
     let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
     let reach = shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?.checked_add(shape.run_len)?;
-    let highest = highest_place(&patches.grid, patches.pixels)?;
+    let highest = patches.grid.highest_place(patches.pixels)?;
     if highest.checked_add(reach)? > patches.source.len() {
         return None;
     }
@@ -133,17 +133,6 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
         }
     }
     Some(())
-}
-
-/// The highest place of the first `pixels` pixels of a grid: that of the last one, or of the last in a row above.
-fn highest_place(grid: &Grid, pixels: usize) -> Option<usize> {
-    let last = pixels.checked_sub(1)?;
-    let (row, column) = (last.checked_div(grid.width)?, last.checked_rem(grid.width)?);
-    let place = |row: usize, column: usize| {
-        row.checked_mul(grid.row)?.checked_add(column.checked_mul(grid.column)?)?.checked_add(grid.start)
-    };
-    let above = if row > 0 { place(row - 1, grid.width - 1)? } else { 0 };
-    Some(place(row, column)?.max(above))
 }
 
 /// What the pixels of a tile read, in whole blocks; a pixel that the tile lacks reads what the first one does.

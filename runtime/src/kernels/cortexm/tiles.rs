@@ -148,8 +148,7 @@ impl Tile<'_> {
 
     /// Where a channel of the tile's last pixel is; `None` when it, any other pixel or one of the `count` channels is not in `values`.
     fn place(&self, values: &[i8], grid: &Grid, channel: usize, count: usize) -> Option<usize> {
-        let distance = (self.first + self.pixels - 1).checked_mul(grid.column)?;
-        let last = grid.start.checked_add(distance)?.checked_add(channel)?;
+        let last = grid.checked_place_of_row(0, self.first + self.pixels - 1)?.checked_add(channel)?;
         values.get(last..)?.get(..count).map(|_| last)
     }
 

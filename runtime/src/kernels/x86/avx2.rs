@@ -504,7 +504,7 @@ impl Avx2 {
                 "add {w}, 512",
                 "dec {n}",
                 "jnz 2b",
-                p = inout(reg) rows.values(first, 0).as_ptr() => _,
+                p = inout(reg) rows.start(first) => _,
                 w = inout(reg) rows.weights().as_ptr() => _,
                 n = inout(reg) rows.weights().len() => _,
                 chunk = const CHUNK * size_of::<PixelChunk>(),

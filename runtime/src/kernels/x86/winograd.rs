@@ -53,6 +53,12 @@ impl<'a, const CHUNK: usize> Rows<'a, CHUNK> {
         self.row * size_of::<[i16; LANES]>()
     }
 
+    /// Where a row starts.
+    #[inline(always)]
+    pub(super) const fn start(&self, row: usize) -> *const [i16; LANES] {
+        self.values.as_ptr().wrapping_add(row * self.row)
+    }
+
     /// A chunk of a row.
     ///
     /// # Safety

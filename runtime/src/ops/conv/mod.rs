@@ -68,11 +68,11 @@ const MACS_PER_THREAD: u64 = 1 << 22;
 /// How many of `threads` threads a layer makes use of.
 pub(crate) fn useful_threads(layer: &Layer<'_>, threads: usize) -> usize {
     match layer.op {
-        Op::Conv(_) => {
+        Op::Conv(_) if threads > 1 => {
             let paying = usize::try_from(layer.macs() / MACS_PER_THREAD).unwrap_or(usize::MAX);
             threads.min(paying).max(1)
         }
-        Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => 1,
+        Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => 1,
     }
 }
 
@@ -166,7 +166,7 @@ impl<'a> ConvRun<'a> {
     /// Computes all rows, on as many threads as pays.
     pub(crate) fn run(&self, threads: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         let Needs { scratch_len, rows, row_len, row_step, .. } = self.plan.needs;
-        let parts = if threads.count() == 1 { 1 } else { useful_threads(self.layer, threads.count()) };
+        let parts = useful_threads(self.layer, threads.count());
         if parts == 1 {
             return self.part(0..rows, out, scratch);
         }

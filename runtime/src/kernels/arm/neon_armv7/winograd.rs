@@ -261,7 +261,8 @@ pub(super) fn multiply(_: Neon, job: &Multiply<'_>, products: &mut [Product]) ->
         let groups = needed.start / GROUP..needed.end.div_ceil(GROUP);
         let products = products.as_chunks_mut::<GROUP>().0.iter_mut().enumerate();
         for (group, products) in products.filter(|(group, _)| groups.contains(group)) {
-            let values = input.get(group * GROUP * tile_chunks + first)?.get(point)?;
+            let input = input.get(group * GROUP * tile_chunks + first..)?;
+            let values = input.as_ptr().cast::<[i16; LANES]>().wrapping_add(point);
             let tile_bytes = tile_chunks * size_of::<InputChunk>();
             // SAFETY: a `Neon` is at hand. The input reaches to the end of the last of `chunks` chunks of the last tile, and
             // the group is one of whole groups of tiles. There are weights of as many chunks, and of one at least.

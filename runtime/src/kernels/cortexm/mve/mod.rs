@@ -83,7 +83,7 @@ fn conv_shallow(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
 /// Whether the slices have all that the block reads: `None` when one is too short.
 fn check(ConvBlock { shape, patches, weights, target, .. }: &ConvBlock<'_>) -> Option<()> {
     let last_run = shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?;
-    let last = last_place(&patches.grid, patches.pixels)?;
+    let last = patches.grid.highest_place(patches.pixels)?;
     patches.source.get(last..)?.get(last_run..)?.get(..shape.run_len)?;
     weights
         .get(target.first_channel * shape.depth()..channels(shape.channels, target).end * shape.depth())?;
@@ -93,13 +93,6 @@ fn check(ConvBlock { shape, patches, weights, target, .. }: &ConvBlock<'_>) -> O
 /// The output channels of a call, for a layer of `count`.
 fn channels(count: usize, target: &Target<'_>) -> Range<usize> {
     target.first_channel..count.min(target.first_channel + NR)
-}
-
-/// The largest place of one of the grid's first `pixels` pixels.
-fn last_place(grid: &Grid, pixels: usize) -> Option<usize> {
-    let last = grid.place(pixels.checked_sub(1)?);
-    let end_of_rows = pixels.checked_div(grid.width)? * grid.width;
-    Some(end_of_rows.checked_sub(1).map_or(last, |pixel| last.max(grid.place(pixel))))
 }
 
 /// Pixels from `first` on that are equally far apart: the rest of a row.

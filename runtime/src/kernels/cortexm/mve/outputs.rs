@@ -5,7 +5,7 @@ use core::arch::naked_asm;
 use core::mem::offset_of;
 use core::ops::Range;
 
-use super::{Sums, last_place, row_rest};
+use super::{Sums, row_rest};
 use crate::format::records::ChannelRecord;
 use crate::kernels::{Epilogue, SkipValues, Target, portable};
 
@@ -29,7 +29,7 @@ impl<'a> Outputs<'a> {
         pixels: usize,
         out: &[i8],
     ) -> Option<Self> {
-        out.get(last_place(&target.grid, pixels)?..)?.get(..channels.end)?;
+        out.get(target.grid.highest_place(pixels)?..)?.get(..channels.end)?;
         target.channels.get(..channels.end)?;
         let Epilogue { zero_point, clamp: [low, high] } = target.epilogue;
         let mut groups = Groups {
@@ -54,7 +54,7 @@ impl<'a> Outputs<'a> {
             groups.skip_zero_point = skip.zero_point.into();
             groups.skip_shift = skip.shift.into();
             if let (Some(values), false) = (skip.values, joined.is_empty()) {
-                values.get(last_place(&skip.grid, pixels)?..)?.get(..joined.end - skip.channel)?;
+                values.get(skip.grid.highest_place(pixels)?..)?.get(..joined.end - skip.channel)?;
                 groups.skip_step = skip.grid.column;
             }
         }
