@@ -67,24 +67,28 @@ def versions():
     return pins
 
 
-# --- Restrained to AVX2 ---------------------------------------------------------------------------------------------
+# --- Restrained ------------------------------------------------------------------------------------------------------
+
+RESTRAINED = RIVALS / "restrained"
+# What rivals can be restrained to, by the instruction set of resi8 that stands for it; how mask_cpuid.c is compiled for that.
+MASKS = {"avx2": ["-DHIDE_AVX512"], "avx512-vnni": []}
 
 
 def rust_program(name, restrain):
     """The measuring program of a rival in Rust, or its restrained copy."""
-    folder = RIVALS / restrain / "rust" if restrain else RIVALS / "cargo/release"
+    folder = RESTRAINED / "rust" if restrain else RIVALS / "cargo/release"
     return folder / f"rival-{name}"
 
 
-def restrained():
-    """Copies the rivals and masks the instruction sets beyond AVX2 in the copies."""
+def restrained(restrain):
+    """Copies the rivals and masks the instruction sets beyond that one in the copies."""
     packages("python", "restrain")
-    run([python("python"), HERE / "restrain.py", RIVALS, RIVALS / "avx2"], RIVALS / "logs/restrain.log")
-    mask = ["cc", "-O2", "-shared", "-fPIC", "-o", RIVALS / "avx2/mask_cpuid.so", HERE / "mask_cpuid.c"]
+    run([python("python"), HERE / "restrain.py", RIVALS, RESTRAINED], RIVALS / "logs/restrain.log")
+    mask = ["cc", "-O2", "-shared", "-fPIC", *MASKS[restrain], "-o", RESTRAINED / f"{restrain}.so", HERE / "mask_cpuid.c"]
     run(mask, RIVALS / "logs/mask.log")
 
 
-def restrained_environment():
+def restrained_environment(restrain):
     """Variables with which the copies run."""
-    folder = RIVALS / "avx2"
-    return {"LD_PRELOAD": str(folder / "mask_cpuid.so"), "PYTHONPATH": f"{folder / 'python'}:{folder / 'litert'}"}
+    paths = f"{RESTRAINED / 'python'}:{RESTRAINED / 'litert'}"
+    return {"LD_PRELOAD": str(RESTRAINED / f"{restrain}.so"), "PYTHONPATH": paths}

@@ -1,7 +1,8 @@
 /* Preloaded into a program whose `cpuid` instructions restrain.py has replaced by `int3; nop`: answers them as the CPU
- * would, without AVX-512, AVX-VNNI, AVX-IFMA, AVX10 and AMX, so that the program takes its AVX2 path.
+ * would, without AVX-VNNI, AVX-IFMA, AVX10, AVX-512 FP16 and AMX, so that the program takes the path that it takes on a Zen 4; with
+ * HIDE_AVX512 without all of AVX-512 too, so that it takes its AVX2 path.
  *
- *     cc -O2 -shared -fPIC -o mask_cpuid.so mask_cpuid.c
+ *     cc -O2 -shared -fPIC [-DHIDE_AVX512] -o mask_cpuid.so mask_cpuid.c
  */
 #define _GNU_SOURCE
 #include <cpuid.h>
@@ -11,12 +12,19 @@
 
 #define BIT(n) (1u << (n))
 
+#ifdef HIDE_AVX512
+#define AVX512(bits) (bits)
+#else
+#define AVX512(bits) 0
+#endif
+
 /* Leaf 7, subleaf 0. */
-static const unsigned EBX_0 = BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31);
-static const unsigned ECX_0 = BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14);
-static const unsigned EDX_0 = BIT(2) | BIT(3) | BIT(8) | BIT(22) | BIT(23) | BIT(24) | BIT(25);
+static const unsigned EBX_0 =
+    AVX512(BIT(16) | BIT(17) | BIT(21) | BIT(26) | BIT(27) | BIT(28) | BIT(30) | BIT(31));
+static const unsigned ECX_0 = AVX512(BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14));
+static const unsigned EDX_0 = AVX512(BIT(2) | BIT(3) | BIT(8)) | BIT(22) | BIT(23) | BIT(24) | BIT(25);
 /* Leaf 7, subleaf 1. */
-static const unsigned EAX_1 = BIT(4) | BIT(5) | BIT(21) | BIT(23);
+static const unsigned EAX_1 = AVX512(BIT(5)) | BIT(4) | BIT(21) | BIT(23);
 static const unsigned EDX_1 = BIT(4) | BIT(5) | BIT(10) | BIT(19);
 
 static void answer(int number, siginfo_t *info, void *context) {

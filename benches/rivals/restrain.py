@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Copies the installed rivals and replaces every `cpuid` instruction of the copies by `int3; nop`.
 
-    restrain.py target/rivals target/rivals/avx2
+    restrain.py target/rivals target/rivals/restrained
 
-With mask_cpuid.so preloaded, the copies see a CPU without AVX-512 and VNNI: most rivals have no switch for that.
+With the library of mask_cpuid.c preloaded, the copies see a CPU without AMX, or without AVX-512 and VNNI: most rivals have no switch
+for that.
 """
 import re
 import shutil

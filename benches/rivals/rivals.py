@@ -81,7 +81,7 @@ def install_rivals(names, restrain):
         except (RuntimeError, OSError) as error:
             failures[name] = f"cannot be installed: {error}"
     if restrain:
-        install.restrained()
+        install.restrained(restrain)
     return failures
 
 
@@ -163,7 +163,7 @@ def environment(args):
     """Variables of every measured process."""
     count = str(args.threads)
     variables = {"OMP_NUM_THREADS": count, "RAYON_NUM_THREADS": count, "RTEN_NUM_THREADS": count}
-    return variables | (install.restrained_environment() if args.restrain else {})
+    return variables | (install.restrained_environment(args.restrain) if args.restrain else {})
 
 
 def jobs(args, failures):
@@ -250,7 +250,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=1.0, help="of timed runs per measurement")
     parser.add_argument("--isa", help="instruction set of resi8, see `resi8-run info`")
     parser.add_argument("--cpus", help="cores to measure on, for example 2,3; by default the last ones")
-    parser.add_argument("--restrain", choices=["avx2"], help="show the rivals a CPU without AVX-512 and VNNI")
+    parser.add_argument("--restrain", choices=list(install.MASKS), help="show the rivals a CPU with that and nothing beyond")
     data = install.ROOT.parent / "shared/data"
     parser.add_argument("--data", type=Path, default=data, help="folder of trained networks and photos")
     parser.add_argument("--record", type=Path, default=install.ROOT / "benches/record", help="folder of the record")
