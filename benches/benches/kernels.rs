@@ -221,7 +221,7 @@ fn direct_shape(
     if let Some(packing) = direct.packing {
         let len = |len: Option<usize>| len.expect("a small layer");
         packed = buffer(len((packing.weights_len)(&shape)));
-        panels = buffer(len((packing.patches_len)(&shape)) * PIXELS.div_ceil(direct.mr));
+        panels = buffer(len((packing.patches_len)(&shape, PIXELS, patches.source.len())));
         (packing.pack_weights)(&layer.source(), values(&mut packed)).expect("lengths as asked for");
         let (packed, panels) = (values(&mut packed), values(&mut panels));
         bench(group, &format!("pack patches {name}"), PIXELS * shape.depth(), || {

@@ -33,7 +33,9 @@ static PACKED: Kernels = Kernels {
                 packed[..source.weights.len()].copy_from_slice(source.weights);
                 Some(())
             },
-            patches_len: |shape| Some((3 * shape.depth()).next_multiple_of(64)),
+            patches_len: |shape, pixels, _| {
+                Some((3 * shape.depth()).next_multiple_of(64) * pixels.div_ceil(3))
+            },
             pack_patches: pack_patches_in_order,
         }),
         conv: conv_packed,

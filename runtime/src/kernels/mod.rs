@@ -83,10 +83,9 @@ pub struct Packing {
     pub weights_len: fn(shape: &Shape) -> Option<usize>,
     /// Packs a layer's weights and channel parameters. `None` when a slice is too short.
     pub pack_weights: fn(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>,
-    /// Bytes of the panel of a tile's patches, a multiple of 64.
-    pub patches_len: fn(shape: &Shape) -> Option<usize>,
-    /// Packs the patches of a block, one panel for every tile; `weights` are the layer's packed weights. `None` when a
-    /// slice is too short.
+    /// Bytes of the packed patches of a block, a multiple of 64: of so many pixels, which read from so many values of the source.
+    pub patches_len: fn(shape: &Shape, pixels: usize, values: usize) -> Option<usize>,
+    /// Packs the patches of a block; `weights` are the layer's packed weights. `None` when a slice is too short.
     pub pack_patches:
         fn(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>,
 }
@@ -244,6 +243,20 @@ impl Places {
         places
     }
 
+    /// The places of the next pixels, one row's after the other.
+    #[inline(always)]
+    pub fn fill(&mut self, mut places: &mut [usize]) {
+        while !places.is_empty() {
+            let pixels = places.len().min(self.grid.width - self.column);
+            let (row, rest) = places.split_at_mut(pixels);
+            for (index, place) in row.iter_mut().enumerate() {
+                *place = self.place + index * self.grid.column;
+            }
+            self.advance(pixels);
+            places = rest;
+        }
+    }
+
     /// Goes on by some pixels, at most to the start of the next row.
     #[inline(always)]
     const fn advance(&mut self, pixels: usize) {
@@ -287,7 +300,7 @@ pub struct ConvBlock<'a> {
     pub shape: Shape,
     /// Where the patches are.
     pub patches: Patches<'a>,
-    /// The packed patches, a panel for every `mr` pixels; empty when the table reads them where they are.
+    /// The packed patches; empty when the table reads them where they are.
     pub panels: &'a [i8],
     /// The layer's weights: packed, or `[channel][run][value]` in place.
     pub weights: &'a [i8],

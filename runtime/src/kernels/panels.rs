@@ -1,27 +1,55 @@
 //! Weights in panels of sixteen channels, for instructions that multiply several values of depth at a time.
 //!
-//! A panel holds [`Parameters`] and then `[KR of depth][lane][value]`, zeros behind the end of the depth and in lanes
-//! without a channel. Kernel rows follow each other without a gap, so depth is filled up to a multiple of `KR` only once.
+//! A panel holds [`Parameters`] and then `[KR of depth][lane][value]`, zeros where depth is filled up to a multiple of `KR` and in lanes
+//! without a channel.
 
 use super::parameters::{LANES, Lanes, Parameters};
-use super::{ConvBlock, LayerWeights, Patches, Shape};
+use super::{ConvBlock, LayerWeights, Shape};
 
 /// Weights of `KR` values of depth.
 pub(super) type WeightBlock<const KR: usize> = [[i8; KR]; LANES];
 
-/// Blocks of a panel.
-pub(super) const fn blocks<const KR: usize>(shape: &Shape) -> usize {
-    shape.depth().div_ceil(KR)
+/// How kernel rows follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Runs {
+    /// Without a gap: depth is filled up to a multiple of `KR` only once.
+    #[cfg(not(target_arch = "x86_64"))]
+    Joined,
+    /// Each is filled up to a multiple of `KR`.
+    #[cfg(target_arch = "x86_64")]
+    Apart,
 }
 
-/// Bytes of a panel.
-const fn panel_len<const KR: usize>(shape: &Shape) -> usize {
-    size_of::<Parameters>() + blocks::<KR>(shape) * size_of::<WeightBlock<KR>>()
+impl Runs {
+    /// Values that are filled up together.
+    const fn unit(self, shape: &Shape) -> usize {
+        match self {
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Joined => shape.depth(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Apart => shape.run_len,
+        }
+    }
+
+    /// Blocks of a panel.
+    pub(super) const fn blocks<const KR: usize>(self, shape: &Shape) -> usize {
+        match self {
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Joined => shape.depth().div_ceil(KR),
+            #[cfg(target_arch = "x86_64")]
+            Self::Apart => shape.runs * shape.run_len.div_ceil(KR),
+        }
+    }
+
+    /// Bytes of a panel.
+    const fn panel_len<const KR: usize>(self, shape: &Shape) -> usize {
+        size_of::<Parameters>() + self.blocks::<KR>(shape) * size_of::<WeightBlock<KR>>()
+    }
 }
 
 /// See [`Packing::weights_len`](super::Packing::weights_len).
-pub(super) fn weights_len<const KR: usize>(shape: &Shape) -> Option<usize> {
-    panel_len::<KR>(shape).checked_mul(shape.channels.div_ceil(LANES))
+pub(super) fn weights_len<const KR: usize>(shape: &Shape, runs: Runs) -> Option<usize> {
+    runs.panel_len::<KR>(shape).checked_mul(shape.channels.div_ceil(LANES))
 }
 
 /// See [`Packing::pack_weights`](super::Packing::pack_weights); `bias_per_weight` times the sum of a channel's weights is
@@ -29,12 +57,13 @@ pub(super) fn weights_len<const KR: usize>(shape: &Shape) -> Option<usize> {
 #[inline(always)]
 pub(super) fn pack_weights<L: Lanes, const KR: usize>(
     source: &LayerWeights<'_>,
+    runs: Runs,
     bias_per_weight: i32,
     packed: &mut [i8],
 ) -> Option<()> {
     let shape = &source.shape;
-    let packed = packed.get_mut(..weights_len::<KR>(shape)?)?;
-    for (panel, packed) in packed.chunks_exact_mut(panel_len::<KR>(shape)).enumerate() {
+    let packed = packed.get_mut(..weights_len::<KR>(shape, runs)?)?;
+    for (panel, packed) in packed.chunks_exact_mut(runs.panel_len::<KR>(shape)).enumerate() {
         let first = panel * LANES;
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
         let own = Parameters::of_panel::<L>(source, first, bias_per_weight)?;
@@ -44,7 +73,8 @@ pub(super) fn pack_weights<L: Lanes, const KR: usize>(
         for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
             if channel < shape.channels {
                 let weights = source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
-                for (weights, block) in weights.chunks(KR).zip(&mut *blocks) {
+                let weights = weights.chunks(runs.unit(shape).max(1)).flat_map(|unit| unit.chunks(KR));
+                for (weights, block) in weights.zip(&mut *blocks) {
                     block.get_mut(lane)?.get_mut(..weights.len())?.copy_from_slice(weights);
                 }
             }
@@ -53,9 +83,9 @@ pub(super) fn pack_weights<L: Lanes, const KR: usize>(
     Some(())
 }
 
-/// Bytes of the panels of patches of all tiles of up to `mr` pixels, `panel_len` bytes each.
-pub(super) fn tiles_len(patches: &Patches<'_>, mr: usize, panel_len: usize) -> Option<usize> {
-    patches.pixels.div_ceil(mr).checked_mul(panel_len)
+/// Bytes of the panels of patches of all tiles of up to `mr` of so many pixels, `panel_len` bytes each.
+pub(super) fn tiles_len(pixels: usize, mr: usize, panel_len: usize) -> Option<usize> {
+    pixels.div_ceil(mr).checked_mul(panel_len)
 }
 
 /// A packed panel.
@@ -69,8 +99,8 @@ pub(super) struct Panel<'a, const KR: usize> {
 
 impl<'a, const KR: usize> Panel<'a, KR> {
     /// Panel `index` of the layer's packed weights.
-    pub(super) fn new(block: &ConvBlock<'a>, index: usize) -> Option<Self> {
-        let len = panel_len::<KR>(&block.shape);
+    pub(super) fn new(block: &ConvBlock<'a>, runs: Runs, index: usize) -> Option<Self> {
+        let len = runs.panel_len::<KR>(&block.shape);
         let (parameters, blocks) =
             block.weights.get(index * len..)?.get(..len)?.split_at_checked(size_of::<Parameters>())?;
         let [parameters] = bytemuck::try_cast_slice(parameters).ok()? else { return None };

@@ -137,6 +137,18 @@ impl TargetPlaces {
         Self { outs: target.grid.places(), skips: target.skip.map(|skip| skip.grid.places()) }
     }
 
+    /// Those of the next pixels, `MOST` at most: outputs and shortcuts.
+    #[inline(always)]
+    pub(super) fn some<const MOST: usize>(&mut self, pixels: usize) -> [[usize; MOST]; 2] {
+        let mut places = [[0; MOST]; 2];
+        let [outs, skips] = &mut places;
+        self.outs.fill(outs.get_mut(..pixels).unwrap_or_default());
+        if let Some(places) = &mut self.skips {
+            places.fill(skips.get_mut(..pixels).unwrap_or_default());
+        }
+        places
+    }
+
     /// Those of the next `N` pixels.
     #[inline(always)]
     pub(super) fn group<const N: usize>(&mut self) -> [Place; N] {

@@ -279,6 +279,109 @@ pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
     starts.write(narrow, out)
 }
 
+/// [`finish_all`] of as many pixels as there are sums, which have the bias in them: a loop over pixels, whose places are those of outputs
+/// and shortcuts. For tiles whose height is not known to the compiler.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+pub(super) fn finish_some<S: Simd, const MOST: usize>(
+    s: S,
+    acc: &[S::I32],
+    parameters: &Parameters,
+    target: &Target<'_>,
+    [outs, skips]: &[[usize; MOST]; 2],
+    out: &mut [i8],
+) -> Option<()> {
+    let first = target.first_channel;
+    let (outs, skips) = (outs.get(..acc.len())?, skips.get(..acc.len())?);
+    let own = target.skip.map_or(0, |skip| first.wrapping_sub(skip.channel));
+    if !has_all_lanes(target) {
+        for ((acc, &out_place), &skip) in acc.iter().zip(outs).zip(skips) {
+            finish::<S, false>(s, *acc, parameters, target, Place { out: out_place, skip }, out)?;
+        }
+        return Some(());
+    }
+    let out = out.get_mut(first..)?;
+    if highest(outs) > out.len().checked_sub(LANES)? {
+        return None;
+    }
+    let out: *mut [i8; LANES] = out.as_mut_ptr().cast();
+    match target.skip {
+        None => {
+            for (acc, place) in acc.iter().zip(outs) {
+                // SAFETY: `LANES` values from the highest place on lie in `out`.
+                unsafe { out.byte_add(*place).write(finish_lanes(s, *acc, parameters, target, None)) };
+            }
+        }
+        Some(SkipValues { values: None, shift, .. }) => {
+            for (acc, place) in acc.iter().zip(outs) {
+                // SAFETY: as above.
+                let values = unsafe { out.byte_add(*place).read() };
+                // SAFETY: as above.
+                unsafe {
+                    out.byte_add(*place).write(finish_lanes(
+                        s,
+                        *acc,
+                        parameters,
+                        target,
+                        Some((values, shift)),
+                    ))
+                };
+            }
+        }
+        Some(SkipValues { values: Some(values), shift, .. }) => {
+            let values = values.get(own..)?;
+            if highest(skips) > values.len().checked_sub(LANES)? {
+                return None;
+            }
+            let values: *const [i8; LANES] = values.as_ptr().cast();
+            for ((acc, place), skip) in acc.iter().zip(outs).zip(skips) {
+                // SAFETY: `LANES` values from the highest place on lie in `values`.
+                let values = unsafe { values.byte_add(*skip).read() };
+                // SAFETY: as above.
+                unsafe {
+                    out.byte_add(*place).write(finish_lanes(
+                        s,
+                        *acc,
+                        parameters,
+                        target,
+                        Some((values, shift)),
+                    ))
+                };
+            }
+        }
+    }
+    Some(())
+}
+
+/// What a pixel's channels become; the accumulator has the bias in it.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn finish_lanes<S: Simd>(
+    s: S,
+    acc: S::I32,
+    parameters: &Parameters,
+    target: &Target<'_>,
+    skip: Option<([i8; LANES], u8)>,
+) -> [i8; LANES] {
+    let skip = match skip {
+        Some((values, shift)) => Some(([values], shift)),
+        None => None,
+    };
+    let [acc] = complete::<S, false, 1>(s, [acc], parameters, skip);
+    s.narrow(acc, target.epilogue.zero_point, target.epilogue.clamp)
+}
+
+/// The highest of some places.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn highest(places: &[usize]) -> usize {
+    let mut highest = 0;
+    for place in places {
+        highest = highest.max(*place);
+    }
+    highest
+}
+
 /// Places of some pixels from which `LANES` values lie in a slice of some length.
 struct Starts<const PIXELS: usize> {
     starts: [usize; PIXELS],

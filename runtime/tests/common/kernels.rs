@@ -219,7 +219,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
         };
         packed = Guarded::new((packing.weights_len)(&shape).unwrap());
         (packing.pack_weights)(&source, packed.bytes()).unwrap();
-        panels = Guarded::new((packing.patches_len)(&shape).unwrap() * pixels.div_ceil(direct.mr));
+        panels = Guarded::new((packing.patches_len)(&shape, pixels, input.len()).unwrap());
         (packing.pack_patches)(&shape, packed.bytes(), &patches, panels.bytes()).unwrap();
         packed.check(&what);
         panels.check(&what);

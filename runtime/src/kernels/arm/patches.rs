@@ -4,15 +4,27 @@
 //! other without a gap. What lies behind the end of a patch, or in the room of a pixel that a tile lacks, is whatever was
 //! there: the former is multiplied by zeros, the latter is not looked at.
 
-use crate::kernels::panels::{blocks, tiles_len};
+use crate::kernels::panels::{Runs, tiles_len};
 use crate::kernels::{ConvBlock, Patches, Shape};
 
 /// `KR` values of depth of a tile.
 pub(super) type PatchBlock<const MR: usize, const KR: usize> = [[i8; KR]; MR];
 
+/// Bytes of the panel of a tile's patches, a multiple of 64.
+pub(super) fn panel_len<const MR: usize, const KR: usize>(shape: &Shape) -> Option<usize> {
+    Runs::Joined
+        .blocks::<KR>(shape)
+        .checked_mul(size_of::<PatchBlock<MR, KR>>())?
+        .checked_next_multiple_of(64)
+}
+
 /// See [`Packing::patches_len`](crate::kernels::Packing::patches_len).
-pub(super) fn patches_len<const MR: usize, const KR: usize>(shape: &Shape) -> Option<usize> {
-    blocks::<KR>(shape).checked_mul(size_of::<PatchBlock<MR, KR>>())?.checked_next_multiple_of(64)
+pub(super) fn patches_len<const MR: usize, const KR: usize>(
+    shape: &Shape,
+    pixels: usize,
+    _: usize,
+) -> Option<usize> {
+    tiles_len(pixels, MR, panel_len::<MR, KR>(shape)?)
 }
 
 /// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
@@ -22,8 +34,8 @@ pub(super) fn pack_patches<const MR: usize, const KR: usize>(
     patches: &Patches<'_>,
     panels: &mut [i8],
 ) -> Option<()> {
-    let panel_len = patches_len::<MR, KR>(shape)?;
-    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
+    let panel_len = panel_len::<MR, KR>(shape)?;
+    let panels = panels.get_mut(..tiles_len(patches.pixels, MR, panel_len)?)?;
     let mut places = patches.grid.places();
     for (first, panel) in (0..patches.pixels).step_by(MR).zip(panels.chunks_exact_mut(panel_len)) {
         let (blocks, _) = panel.as_chunks_mut::<KR>().0.as_chunks_mut::<MR>();
@@ -104,9 +116,9 @@ fn copy_last(values: &[i8], piece: &mut [i8]) {
 pub(super) fn panels<'a, const MR: usize, const KR: usize>(
     block: &ConvBlock<'a>,
 ) -> Option<impl Iterator<Item = &'a [PatchBlock<MR, KR>]> + use<'a, MR, KR>> {
-    let panel_len = patches_len::<MR, KR>(&block.shape)?;
-    let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
-    let blocks = blocks::<KR>(&block.shape);
+    let panel_len = panel_len::<MR, KR>(&block.shape)?;
+    let panels = block.panels.get(..tiles_len(block.patches.pixels, MR, panel_len)?)?;
+    let blocks = Runs::Joined.blocks::<KR>(&block.shape);
     Some(
         panels.chunks_exact(panel_len).map(move |panel| {
             panel.as_chunks::<KR>().0.as_chunks::<MR>().0.get(..blocks).unwrap_or_default()

@@ -11,8 +11,8 @@ use core::arch::aarch64::*;
 
 use super::lines::{self, Lines};
 use super::neon::Neon;
-use super::patches::{PatchBlock, panels, patches_len as panel_len};
-use crate::kernels::panels::{Panel, WeightBlock, blocks, tiles_len};
+use super::patches::{PatchBlock, panel_len, panels};
+use crate::kernels::panels::{Panel, Runs, WeightBlock, tiles_len};
 use crate::kernels::simd::{LANES, TargetPlaces, finish_tile};
 use crate::kernels::{ConvBlock, Patches, Shape};
 
@@ -84,8 +84,8 @@ pub(super) trait Tiles<const KR: usize>: Copy {
 }
 
 /// See [`Packing::patches_len`](crate::kernels::Packing::patches_len).
-pub(super) fn patches_len(shape: &Shape) -> Option<usize> {
-    panel_len::<MR, DEPTH>(shape)
+pub(super) fn patches_len(shape: &Shape, pixels: usize, _: usize) -> Option<usize> {
+    tiles_len(pixels, MR, panel_len::<MR, DEPTH>(shape)?)
 }
 
 /// See [`Packing::pack_patches`](crate::kernels::Packing::pack_patches).
@@ -97,8 +97,8 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
     patches: &Patches<'_>,
     panels: &mut [i8],
 ) -> Option<()> {
-    let (panel_len, depth_blocks) = (patches_len(shape)?, blocks::<DEPTH>(shape));
-    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
+    let (panel_len, depth_blocks) = (panel_len::<MR, DEPTH>(shape)?, Runs::Joined.blocks::<DEPTH>(shape));
+    let panels = panels.get_mut(..tiles_len(patches.pixels, MR, panel_len)?)?;
     let reach = shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?.checked_add(shape.run_len)?;
     let highest = patches.grid.highest_place(patches.pixels)?;
     if highest.checked_add(reach)? > patches.source.len() {
@@ -227,7 +227,8 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
 /// Tiles whose pixels are in lines first, then one after the other those that are not: all when there are no lines, or the last.
 #[inline(always)]
 pub(super) fn conv<const KR: usize, T: Tiles<KR>>(t: T, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
-    let Panel { parameters, blocks: weights } = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
+    let Panel { parameters, blocks: weights } =
+        Panel::<KR>::new(block, Runs::Joined, block.target.first_channel / LANES)?;
     let mut tiles = panels::<MR, DEPTH>(block)?;
     let (mut target, mut left) = (block.target, block.patches.pixels);
     let deep = |patches: &&[Block]| patches.len() * DEPTH >= weights.len() * KR;

@@ -37,7 +37,7 @@ table! {
     direct: {
         mr: MR, nr: NR, block_bytes: 96 << 10,
         weights_len: weights_len, pack_weights: super::pack_weights,
-        patches_len: patches_len, pack_patches: super::pack_patches,
+        patches_len: |shape, pixels, _| tiles_len(pixels, MR, panel_bytes(shape)?), pack_patches: super::pack_patches,
         conv: super::conv,
     },
     winograd: {
@@ -362,7 +362,7 @@ fn panel_blocks(shape: &Shape) -> usize {
 }
 
 /// Bytes of a tile's panel: its eights and the list of wide ones, which is their number, then their indices.
-fn patches_len(shape: &Shape) -> Option<usize> {
+fn panel_bytes(shape: &Shape) -> Option<usize> {
     if shape.pixels {
         let pixel_bytes = pixel_stride(shape).checked_mul(size_of::<PixelChunk>())?;
         return pixel_bytes.checked_mul(MR)?.checked_next_multiple_of(64);
@@ -385,8 +385,8 @@ fn pack_patches(
     }
     let thresholds = bytemuck::cast_slice(weights);
     let mut places = patches.grid.places();
-    let panel_len = patches_len(shape)?;
-    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
+    let panel_len = panel_bytes(shape)?;
+    let panels = panels.get_mut(..tiles_len(patches.pixels, MR, panel_len)?)?;
     let tiles = (0..patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact_mut(panel_len)) {
         let mut starts: [usize; MR] = places.group();
@@ -706,8 +706,8 @@ fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
     let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
     let weights: &[WeightBlock] = bytemuck::cast_slice(weights);
-    let panel_len = patches_len(shape)?;
-    let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
+    let panel_len = panel_bytes(shape)?;
+    let panels = block.panels.get(..tiles_len(block.patches.pixels, MR, panel_len)?)?;
     let mut places = TargetPlaces::new(&block.target);
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
@@ -783,8 +783,8 @@ fn pack_pixel_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> 
 fn pack_pixels(s: Avx2, shape: &Shape, patches: &Patches<'_>, panels: &mut [i8]) -> Option<()> {
     let pixel_len = pixel_stride(shape) * LANES;
     let mut places = patches.grid.places().take(patches.pixels);
-    let panel_len = patches_len(shape)?;
-    let panels = panels.get_mut(..tiles_len(patches, MR, panel_len)?)?;
+    let panel_len = panel_bytes(shape)?;
+    let panels = panels.get_mut(..tiles_len(patches.pixels, MR, panel_len)?)?;
     for panel in panels.chunks_exact_mut(panel_len) {
         let panel: &mut [i16] = bytemuck::try_cast_slice_mut(panel).ok()?;
         for values in panel.chunks_exact_mut(pixel_len).take(MR) {
@@ -835,8 +835,8 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let weights: &[WeightPair] = bytemuck::try_cast_slice(weights).ok()?;
     let weights: &[ChunkWeights] = weights.as_chunks().0;
     let stride = pixel_stride(&block.shape);
-    let panel_len = patches_len(&block.shape)?;
-    let panels = block.panels.get(..tiles_len(&block.patches, MR, panel_len)?)?;
+    let panel_len = panel_bytes(&block.shape)?;
+    let panels = block.panels.get(..tiles_len(block.patches.pixels, MR, panel_len)?)?;
     let mut places = TargetPlaces::new(&block.target);
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {

@@ -7,18 +7,18 @@
 
 use core::arch::x86_64::*;
 
-use super::vnni::{self, KR, Vnni, WeightBlock};
+use super::vnni::{self, Vnni, WeightBlock};
 use super::winograd::{self, Dot};
 use crate::Isa;
+use crate::kernels::Kernels;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
-use crate::kernels::{Kernels, panels};
 
 table! {
     Isa::Avx512Vnni, Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
     direct: {
         mr: Avx512Vnni::MR, nr: Avx512Vnni::PANELS * LANES, block_bytes: 256 << 10,
-        weights_len: panels::weights_len::<KR>, pack_weights: vnni::pack_weights,
-        patches_len: vnni::patches_len::<Avx512Vnni>, pack_patches: vnni::pack_patches,
+        weights_len: vnni::weights_len, pack_weights: vnni::pack_weights,
+        patches_len: vnni::patches_len, pack_patches: vnni::pack_patches,
         conv: vnni::conv,
     },
     // As many sums in flight as hide the latency of `vpdpwssd`.

@@ -6,20 +6,17 @@
 //!
 //! # Layouts
 //!
-//! Kernel rows follow each other without a gap, so a patch is `depth` values, filled up to a multiple of 4 only once.
-//!
-//! - Weights: those of [`panels`], four of depth at a time.
-//! - Patches: for every tile a panel, `[64 of depth][pixel][value]`. What lies behind the end of a patch is multiplied by
-//!   zeros, whatever it is. This lets [`pack_patches`] copy 64 values at a time and let the next copy overwrite
-//!   those that were too many; behind the last pixel there is room for them.
+//! - Weights: those of [`panels`], four of depth at a time, every kernel row filled up to a multiple of 4.
+//! - Activations: the rows that a block reads, as they are, with 128 added. Patches are read from there: neighbours share what they have in
+//!   common, and nothing is copied for each. What lies behind the end of a run is multiplied by zeros, whatever it is.
 //!
 //! The tiles of a block are equally high, give or take one pixel: 49 pixels in tiles of up to 14 are 12, 12, 12 and 13.
 #![allow(unsafe_code, reason = "the inner loop does not check what has been checked before it")]
 
 use core::ops::Range;
 
-use crate::kernels::panels::{self, Panel, tiles_len};
-use crate::kernels::simd::{LANES, Simd, TargetPlaces, finish};
+use crate::kernels::panels::{self, Panel, Runs};
+use crate::kernels::simd::{LANES, Simd, TargetPlaces, finish_some};
 use crate::kernels::winograd::{Costs, GROUP};
 use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
@@ -34,12 +31,10 @@ pub(super) const COSTS: Costs =
 
 /// Values of depth that one instruction multiplies, in every lane.
 pub(super) const KR: usize = 4;
-/// Values of depth of a pixel that lie together.
-const CHUNK: usize = 64;
 /// The highest tile of any table.
 const MAX_MR: usize = 14;
-/// The most panels of 16 channels that are multiplied together.
-const MAX_PANELS: usize = 2;
+/// Kernel rows begin with a block of weights each.
+const RUNS: Runs = Runs::Apart;
 
 /// Weights of four values of depth.
 pub(super) type WeightBlock = panels::WeightBlock<KR>;
@@ -48,7 +43,7 @@ pub(super) type WeightBlock = panels::WeightBlock<KR>;
 pub(super) trait Vnni: Simd {
     /// The highest tile, at most [`MAX_MR`].
     const MR: usize;
-    /// Panels of 16 channels that are multiplied together, at most [`MAX_PANELS`].
+    /// Panels of 16 channels that are multiplied together, 2 at most.
     const PANELS: usize;
 
     /// Four activations, in every lane of a register.
@@ -62,26 +57,22 @@ pub(super) trait Vnni: Simd {
     fn dot8(self, acc: Self::I32, activations: Self::Activations, weights: Self::I32) -> Self::I32;
 }
 
+pub(super) fn weights_len(shape: &Shape) -> Option<usize> {
+    panels::weights_len::<KR>(shape, RUNS)
+}
+
 /// Activations are stored with 128 added: the bias takes it back.
 #[inline(always)]
 pub(super) fn pack_weights<S: Vnni>(_: S, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
-    panels::pack_weights::<S, KR>(source, -128, packed)
+    panels::pack_weights::<S, KR>(source, RUNS, -128, packed)
 }
 
-/// Bytes between the chunks of a tile: its pixels, and room for what is copied too much.
-const fn chunk_len(height: usize) -> usize {
-    (height + 1) * CHUNK
+/// The values that are read, and behind them what the last block of a run reads too much.
+pub(super) fn patches_len(_: &Shape, _: usize, values: usize) -> Option<usize> {
+    values.checked_add(KR)?.checked_next_multiple_of(64)
 }
 
-pub(super) fn patches_len<S: Vnni>(shape: &Shape) -> Option<usize> {
-    shape.depth().div_ceil(CHUNK).checked_mul(chunk_len(S::MR))
-}
-
-/// The pixels of tile `index` of `tiles`: all are equally high, give or take one pixel.
-const fn tile(pixels: usize, tiles: usize, index: usize) -> Range<usize> {
-    index * pixels / tiles..(index + 1) * pixels / tiles
-}
-
+/// Adds 128 to what the pixels of a block read: to the rows of each row of pixels, as far as those before have not done it.
 #[inline(always)]
 pub(super) fn pack_patches<S: Vnni>(
     _: S,
@@ -90,153 +81,147 @@ pub(super) fn pack_patches<S: Vnni>(
     patches: &Patches<'_>,
     panels: &mut [i8],
 ) -> Option<()> {
-    let tiles = patches.pixels.div_ceil(S::MR);
-    let panel_len = patches_len::<S>(shape)?;
-    let panels = panels.get_mut(..tiles_len(patches, S::MR, panel_len)?)?;
-    let mut places = patches.grid.places();
-    for (index, panel) in panels.chunks_exact_mut(panel_len).enumerate() {
-        let height = tile(patches.pixels, tiles, index).len();
-        let chunk_len = chunk_len(height);
-        for row in 0..height {
-            let source = patches.source.get(places.next()?..)?;
-            pack_patch(shape, source, patches.run_stride, chunk_len, panel.get_mut(row * CHUNK..)?)?;
+    let columns = patches.grid.width.min(patches.pixels);
+    let reach =
+        (columns.checked_sub(1)?.checked_mul(patches.grid.column)?).checked_add(reach(shape, patches)?)?;
+    let mut done = 0;
+    for row in 0..patches.pixels.div_ceil(columns) {
+        let start = patches.grid.place_of_row(row, 0);
+        let part = done.max(start)..(start + reach).min(patches.source.len());
+        let (source, out) = (patches.source.get(part.clone())?, panels.get_mut(part.clone())?);
+        for (out, value) in out.iter_mut().zip(source) {
+            *out = value ^ i8::MIN;
         }
+        done = part.end;
     }
     Some(())
 }
 
-/// One pixel's patch: a copy for every piece of a run that lies in one chunk.
-#[inline(always)]
-fn pack_patch(
-    shape: &Shape,
-    source: &[i8],
-    run_stride: usize,
-    chunk_len: usize,
-    panel: &mut [i8],
-) -> Option<()> {
-    let (mut chunk, mut place) = (0, 0);
-    for run in 0..shape.runs {
-        let mut values = source.get(run * run_stride..)?;
-        let mut left = shape.run_len;
-        while left > 0 {
-            if place == CHUNK {
-                (chunk, place) = (chunk + chunk_len, 0);
-            }
-            let len = left.min(CHUNK - place);
-            let out: &mut [i8; CHUNK] = panel.get_mut(chunk + place..)?.first_chunk_mut()?;
-            match values.first_chunk() {
-                Some(values) => *out = to_unsigned(values),
-                None => copy_last(values.get(..len)?, out),
-            }
-            (place, left, values) = (place + len, left - len, values.get(len..)?);
-        }
-    }
-    Some(())
+/// How many values a patch has from its first to its last one.
+fn reach(shape: &Shape, patches: &Patches<'_>) -> Option<usize> {
+    shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?.checked_add(shape.run_len)
 }
 
-/// `q + 128`, as the byte that holds it.
-#[inline(always)]
-fn to_unsigned(values: &[i8; CHUNK]) -> [i8; CHUNK] {
-    let mut out = *values;
-    for value in &mut out {
-        *value ^= i8::MIN;
-    }
-    out
+/// The pixels of tile `index` of `tiles`: all are equally high, give or take one pixel.
+const fn tile(pixels: usize, tiles: usize, index: usize) -> Range<usize> {
+    index * pixels / tiles..(index + 1) * pixels / tiles
 }
 
-/// Fewer than 64 values, at the end of the input. Apart, so that its loops take no registers from the caller.
-#[cold]
-#[inline(never)]
-fn copy_last(values: &[i8], out: &mut [i8; CHUNK]) {
-    for (out, value) in out.iter_mut().zip(values) {
-        *out = value ^ i8::MIN;
-    }
-}
-
-/// Sums of a tile.
-type Sums<S> = [[<S as Simd>::I32; MAX_PANELS]; MAX_MR];
+/// Sums of a panel's channels of a tile.
+type Sums<S> = [<S as Simd>::I32; MAX_MR];
 
 #[inline(always)]
 pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
-    let target = &block.target;
-    let index = target.first_channel / LANES;
-    let first = Panel::new(block, index)?;
-    let next_channel = target.first_channel + LANES;
+    let (target, index) = (&block.target, block.target.first_channel / LANES);
+    let first = Panel::new(block, RUNS, index)?;
+    let next = Target { first_channel: target.first_channel + LANES, ..*target };
     let second = match S::PANELS {
-        2 if next_channel < block.shape.channels => Some(Panel::new(block, index + 1)?),
+        2 if next.first_channel < block.shape.channels => Some(Panel::new(block, RUNS, index + 1)?),
         _ => None,
     };
-    let next = Target { first_channel: next_channel, ..*target };
-    let mut places = TargetPlaces::new(target);
+    let source = Source::new(block)?;
+    let (mut starts, mut places) = (block.patches.grid.places(), TargetPlaces::new(target));
     let pixels = block.patches.pixels;
     let tiles = pixels.div_ceil(S::MR);
-    let panel_len = patches_len::<S>(&block.shape)?;
-    let panels = block.panels.get(..tiles_len(&block.patches, S::MR, panel_len)?)?;
-    for (index, patches) in panels.chunks_exact(panel_len).enumerate() {
-        let tile = tile(pixels, tiles, index);
-        let patches: &[u8] = bytemuck::cast_slice(patches);
-        let mut sums = [[s.zero32(); MAX_PANELS]; MAX_MR];
+    for tile in (0..tiles).map(|index| tile(pixels, tiles, index)) {
+        let mut tile_starts = [0; MAX_MR];
+        starts.fill(tile_starts.get_mut(..tile.len())?);
+        let places = places.some::<MAX_MR>(tile.len());
         match second {
-            Some(second) => multiply(s, [first.blocks, second.blocks], patches, tile.len(), &mut sums)?,
-            None => multiply(s, [first.blocks], patches, tile.len(), &mut sums)?,
-        }
-        for [sums, next_sums] in sums.into_iter().take(tile.len()) {
-            let [place] = places.group();
-            finish::<_, true>(s, sums, first.parameters, target, place, out)?;
-            if let Some(second) = second {
-                finish::<_, true>(s, next_sums, second.parameters, &next, place, out)?;
+            Some(second) => {
+                let [sums, next_sums] = multiply(s, [first, second], &source, &tile_starts, tile.len())?;
+                finish_some(s, sums.get(..tile.len())?, first.parameters, target, &places, out)?;
+                finish_some(s, next_sums.get(..tile.len())?, second.parameters, &next, &places, out)?;
+            }
+            None => {
+                let [sums] = multiply(s, [first], &source, &tile_starts, tile.len())?;
+                finish_some(s, sums.get(..tile.len())?, first.parameters, target, &places, out)?;
             }
         }
     }
     Some(())
 }
 
-/// The loop for the height of the tile.
+/// Where the patches of a block are read.
+struct Source<'a> {
+    values: &'a [u8],
+    /// Runs of a patch, and the distance between them.
+    runs: usize,
+    run_stride: usize,
+    /// Blocks of weights of a run.
+    steps: usize,
+}
+
+impl<'a> Source<'a> {
+    /// `None` when one of the block's patches, with what is read behind it, lies outside of what is packed.
+    #[inline(always)]
+    fn new(block: &ConvBlock<'a>) -> Option<Self> {
+        let patches = &block.patches;
+        let end = patches.grid.highest_place(patches.pixels)?.checked_add(reach(&block.shape, patches)?)?;
+        let (runs, steps) = (block.shape.runs, block.shape.run_len.div_ceil(KR));
+        let values = bytemuck::cast_slice(block.panels);
+        (end.checked_add(KR - 1)? <= values.len()).then_some(Self {
+            values,
+            runs,
+            run_stride: patches.run_stride,
+            steps,
+        })
+    }
+}
+
+/// The loop for the height of the tile, whose pixels start at the first `height` of `starts`.
 #[inline(always)]
 fn multiply<S: Vnni, const PANELS: usize>(
     s: S,
-    weights: [&[WeightBlock]; PANELS],
-    patches: &[u8],
+    panels: [Panel<'_, KR>; PANELS],
+    source: &Source<'_>,
+    starts: &[usize; MAX_MR],
     height: usize,
-    sums: &mut Sums<S>,
-) -> Option<()> {
+) -> Option<[Sums<S>; PANELS]> {
+    let mut sums = [[s.zero32(); MAX_MR]; PANELS];
     macro_rules! heights {
         ($($height:literal)*) => {
             match height {
-                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, weights, patches, sums),)*
-                _ => None,
+                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, &mut sums)?,)*
+                _ => return None,
             }
         };
     }
-    heights!(14 13 12 11 10 9 8 7 6 5 4 3 2 1)
+    heights!(14 13 12 11 10 9 8 7 6 5 4 3 2 1);
+    Some(sums)
 }
 
 #[inline(always)]
 fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
     s: S,
-    weights: [&[WeightBlock]; PANELS],
-    patches: &[u8],
-    sums: &mut Sums<S>,
+    panels: [Panel<'_, KR>; PANELS],
+    source: &Source<'_>,
+    starts: &[usize; MAX_MR],
+    sums: &mut [Sums<S>; PANELS],
 ) -> Option<()> {
+    let starts: &[usize; HEIGHT] = starts.first_chunk()?;
     let mut acc = [[s.zero32(); PANELS]; HEIGHT];
-    let steps = weights.first()?.len();
-    let chunks = steps.div_ceil(CHUNK / KR);
-    if weights.iter().any(|weights| weights.len() != steps) || patches.len() < chunks * chunk_len(HEIGHT) {
+    for acc in &mut acc {
+        for (acc, panel) in acc.iter_mut().zip(panels) {
+            *acc = s.load32(&panel.parameters.bias);
+        }
+    }
+    if panels.iter().any(|panel| panel.blocks.len() != source.runs * source.steps) {
         return None;
     }
-    for chunk in 0..chunks {
-        let first = chunk * (CHUNK / KR);
-        for step in first..steps.min(first + CHUNK / KR) {
-            let at = chunk * chunk_len(HEIGHT) + (step - first) * KR;
+    for run in 0..source.runs {
+        let first = source.values.as_ptr().wrapping_add(run * source.run_stride);
+        for step in 0..source.steps {
             let mut block = [s.zero32(); PANELS];
-            for (block, weights) in block.iter_mut().zip(weights) {
-                // SAFETY: `step` is below `steps`, which is the length of each.
-                *block = s.load_weights(unsafe { weights.get_unchecked(step) });
+            for (block, panel) in block.iter_mut().zip(panels) {
+                // SAFETY: every run has `steps` blocks in each panel, their number has been compared.
+                *block = s.load_weights(unsafe { panel.blocks.get_unchecked(run * source.steps + step) });
             }
-            for (pixel, acc) in acc.iter_mut().enumerate() {
-                // SAFETY: chunk `chunk` lies in `patches` as a whole, its length has been compared; `at` is at most
-                // `CHUNK - KR` from its start, and the chunk has `CHUNK` bytes for every pixel.
-                let values = unsafe { &*patches.as_ptr().add(at + pixel * CHUNK).cast() };
+            let at = first.wrapping_add(step * KR);
+            for (start, acc) in starts.iter().zip(&mut acc) {
+                // SAFETY: `start` is where one of the block's patches starts; `Source::new` has seen that its values lie in the slice up
+                // to the last step's of the last run, which begin before the end of the run and are less than `KR` beyond it.
+                let values = unsafe { &*at.wrapping_add(*start).cast() };
                 let values = s.splat(values);
                 for (acc, block) in acc.iter_mut().zip(block) {
                     *acc = s.dot8(*acc, values, block);
@@ -244,9 +229,9 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
             }
         }
     }
-    for (sums, acc) in sums.iter_mut().zip(acc) {
-        for (sum, acc) in sums.iter_mut().zip(acc) {
-            *sum = acc;
+    for (pixel, acc) in acc.into_iter().enumerate() {
+        for (sums, acc) in sums.iter_mut().zip(acc) {
+            *sums.get_mut(pixel)? = acc;
         }
     }
     Some(())

@@ -55,13 +55,13 @@ impl DirectPlan {
         let input_rows = (block_rows - 1) * conv.window.stride()[0] + conv.window.kernel()[0];
         let padded_len =
             if padded { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
-        let tiles = (block_rows * block_columns).div_ceil(direct.mr.max(1));
+        let (pixels, values) = (block_rows * block_columns, input_rows.checked_mul(row_len)?);
         let (patches_len, packed_len) = match direct.packing {
-            Some(packing) => ((packing.patches_len)(&shape)?, (packing.weights_len)(&shape)?),
+            Some(packing) => ((packing.patches_len)(&shape, pixels, values)?, (packing.weights_len)(&shape)?),
             None => (0, 0),
         };
         let needs = Needs {
-            scratch_len: tiles.checked_mul(patches_len)?.checked_add(padded_len)?,
+            scratch_len: patches_len.checked_add(padded_len)?,
             packed_len,
             rows,
             row_len: width * map.c,
