@@ -13,6 +13,7 @@
 //! The tiles of a block are equally high, give or take one pixel: 49 pixels in tiles of up to 14 are 12, 12, 12 and 13.
 #![allow(unsafe_code, reason = "the inner loop does not check what has been checked before it")]
 
+use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 
 use crate::kernels::panels::{self, Panel, Runs};
@@ -123,23 +124,60 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
     let (mut starts, mut places) = (block.patches.grid.places(), TargetPlaces::new(target));
     let pixels = block.patches.pixels;
     let tiles = pixels.div_ceil(S::MR);
-    for tile in (0..tiles).map(|index| tile(pixels, tiles, index)) {
+    let ahead = Ahead::new(&first, second.is_some(), tiles);
+    for index in 0..tiles {
+        let (tile, ahead) = (tile(pixels, tiles, index), ahead.of_tile(index));
         let mut tile_starts = [0; MAX_MR];
         starts.fill(tile_starts.get_mut(..tile.len())?);
         let places = places.some::<MAX_MR>(tile.len());
         match second {
             Some(second) => {
-                let [sums, next_sums] = multiply(s, [first, second], &source, &tile_starts, tile.len())?;
+                let [sums, next_sums] =
+                    multiply(s, [first, second], &source, &tile_starts, tile.len(), ahead)?;
                 finish_some(s, sums.get(..tile.len())?, first.parameters, target, &places, out)?;
                 finish_some(s, next_sums.get(..tile.len())?, second.parameters, &next, &places, out)?;
             }
             None => {
-                let [sums] = multiply(s, [first], &source, &tile_starts, tile.len())?;
+                let [sums] = multiply(s, [first], &source, &tile_starts, tile.len(), ahead)?;
                 finish_some(s, sums.get(..tile.len())?, first.parameters, target, &places, out)?;
             }
         }
     }
     Some(())
+}
+
+/// The weights that are multiplied next, brought into the second-level cache while these are multiplied: in as many steps as these have in
+/// all tiles. Behind the last panel of a layer are the first ones of the next.
+#[derive(Clone, Copy)]
+struct Ahead {
+    next: *const u8,
+    /// Bytes a step, up to two cache lines.
+    step: usize,
+    /// Steps of a tile.
+    steps: usize,
+}
+
+impl Ahead {
+    #[inline(always)]
+    fn new(panel: &Panel<'_, KR>, two: bool, tiles: usize) -> Self {
+        let panels = 1 + usize::from(two);
+        let panel_len = size_of_val(panel.parameters) + size_of_val(panel.blocks);
+        let next = (&raw const *panel.parameters).cast::<u8>().wrapping_add(panels * panel_len);
+        Self { next, step: (panels * size_of::<WeightBlock>()).div_ceil(tiles), steps: panel.blocks.len() }
+    }
+
+    /// What is left to a tile.
+    #[inline(always)]
+    const fn of_tile(self, index: usize) -> Self {
+        Self { next: self.next.wrapping_add(index * self.steps * self.step), ..self }
+    }
+
+    #[inline(always)]
+    fn go(&mut self) {
+        // SAFETY: every x86-64 CPU has the instruction, which reads nothing and takes any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.cast()) };
+        self.next = self.next.wrapping_add(self.step);
+    }
 }
 
 /// Where the patches of a block are read.
@@ -177,12 +215,13 @@ fn multiply<S: Vnni, const PANELS: usize>(
     source: &Source<'_>,
     starts: &[usize; MAX_MR],
     height: usize,
+    ahead: Ahead,
 ) -> Option<[Sums<S>; PANELS]> {
     let mut sums = [[s.zero32(); MAX_MR]; PANELS];
     macro_rules! heights {
         ($($height:literal)*) => {
             match height {
-                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, &mut sums)?,)*
+                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, ahead, &mut sums)?,)*
                 _ => return None,
             }
         };
@@ -197,6 +236,7 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
     panels: [Panel<'_, KR>; PANELS],
     source: &Source<'_>,
     starts: &[usize; MAX_MR],
+    mut ahead: Ahead,
     sums: &mut [Sums<S>; PANELS],
 ) -> Option<()> {
     let starts: &[usize; HEIGHT] = starts.first_chunk()?;
@@ -217,6 +257,7 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
                 // SAFETY: every run has `steps` blocks in each panel, their number has been compared.
                 *block = s.load_weights(unsafe { panel.blocks.get_unchecked(run * source.steps + step) });
             }
+            ahead.go();
             let at = first.wrapping_add(step * KR);
             for (start, acc) in starts.iter().zip(&mut acc) {
                 // SAFETY: `start` is where one of the block's patches starts; `Source::new` has seen that its values lie in the slice up
