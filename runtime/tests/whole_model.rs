@@ -6,8 +6,12 @@
 
 mod common;
 
+use std::num::NonZeroUsize;
+
 use common::plans;
-use resi8::{AlignedBuf, Buffers, Model, Session};
+use resi8::kernels::Kernels;
+use resi8::kernels::winograd::Costs;
+use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
 
 static FILE: &[u8] = include_bytes!("models/resnet8.r8");
 
@@ -15,11 +19,32 @@ static FILE: &[u8] = include_bytes!("models/resnet8.r8");
 fn every_instruction_set_computes_the_committed_hashes() {
     let model = Model::parse(FILE).unwrap();
     for plan in plans(model) {
-        let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
-        let mut packed = AlignedBuf::new(plan.packed_len()).unwrap();
-        let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
-        let result = Session::new(plan, buffers).unwrap().self_test();
-        assert_eq!(result, Ok(()), "{}, {} threads", plan.kernels().isa, plan.threads());
+        check(plan);
         println!("whole model: {} with {} threads ran", plan.kernels().isa, plan.threads());
     }
+}
+
+/// Every convolution that Winograd's method has a form for is computed by it, those of stride 2 too, whatever the table's costs say.
+#[test]
+fn winograd_everywhere_computes_the_committed_hashes() {
+    const FREE: Costs = Costs { direct: 1, tile: 0, group: 1, weights: 0, input: 0, output: 0 };
+    let model = Model::parse(FILE).unwrap();
+    for kernels in Isa::available().filter_map(Kernels::for_isa) {
+        let mut table = kernels.clone();
+        let Some(winograd) = &mut table.winograd else { continue };
+        (winograd.costs, winograd.stride_2) = (FREE, Some(FREE));
+        let forced = Plan::with_kernels(model, Box::leak(Box::new(table))).unwrap();
+        for threads in [1, 2].map(|threads| NonZeroUsize::new(threads).unwrap()) {
+            check(forced.with_threads(threads).unwrap());
+            println!("whole model: {} with Winograd everywhere, {threads} threads, ran", kernels.isa);
+        }
+    }
+}
+
+fn check(plan: Plan<'_>) {
+    let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
+    let mut packed = AlignedBuf::new(plan.packed_len()).unwrap();
+    let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
+    let result = Session::new(plan, buffers).unwrap().self_test();
+    assert_eq!(result, Ok(()), "{}, {} threads", plan.kernels().isa, plan.threads());
 }

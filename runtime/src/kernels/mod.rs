@@ -37,7 +37,7 @@ pub mod winograd;
 mod x86;
 
 /// The microkernels of one instruction set.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Kernels {
     /// The instruction set that the functions need.
     pub isa: Isa,
@@ -373,6 +373,16 @@ impl Kernels {
     /// The steps of Winograd's method. Without an operating system there are none, so that the linker leaves all of it out.
     pub(crate) const fn winograd(&self) -> Option<&winograd::Winograd> {
         if cfg!(target_os = "none") { None } else { self.winograd.as_ref() }
+    }
+
+    /// The table with other costs of Winograd's method, of stride 1.
+    #[must_use]
+    pub const fn with_costs(self, costs: winograd::Costs) -> Self {
+        let winograd = match self.winograd {
+            Some(winograd) => Some(winograd::Winograd { costs, ..winograd }),
+            None => None,
+        };
+        Self { winograd, ..self }
     }
 
     /// The table of an instruction set; `None` when this CPU or this build lacks it.

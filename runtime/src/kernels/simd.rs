@@ -40,7 +40,7 @@ macro_rules! entry {
 }
 pub(super) use entry;
 
-/// A static `KERNELS`, and its functions compiled for an instruction set. `$token` is its token type; the functions named
+/// A static `KERNELS`, the same as a constant `TABLE`, and its functions compiled for an instruction set. `$token` is its token type; the functions named
 /// take one first. They are named from within a module: those of the caller's by `super::`. Without `winograd` the table has no
 /// steps of the method, and the token need not implement [`Simd`].
 macro_rules! table {
@@ -58,7 +58,9 @@ macro_rules! table {
             transform_output: $transform_output:expr $(,)?
         },)?
     ) => {
-        static KERNELS: $crate::kernels::Kernels = $crate::kernels::Kernels {
+        static KERNELS: $crate::kernels::Kernels = TABLE;
+
+        const TABLE: $crate::kernels::Kernels = $crate::kernels::Kernels {
             isa: $isa,
             direct: $crate::kernels::Direct {
                 mr: $mr,
@@ -308,24 +310,18 @@ pub(super) fn finish_some<S: Simd, const MOST: usize>(
     match target.skip {
         None => {
             for (acc, place) in acc.iter().zip(outs) {
+                let values = finish_lanes(s, *acc, parameters, target, None);
                 // SAFETY: `LANES` values from the highest place on lie in `out`.
-                unsafe { out.byte_add(*place).write(finish_lanes(s, *acc, parameters, target, None)) };
+                unsafe { out.byte_add(*place).write(values) };
             }
         }
         Some(SkipValues { values: None, shift, .. }) => {
             for (acc, place) in acc.iter().zip(outs) {
                 // SAFETY: as above.
                 let values = unsafe { out.byte_add(*place).read() };
+                let values = finish_lanes(s, *acc, parameters, target, Some(([values], shift)));
                 // SAFETY: as above.
-                unsafe {
-                    out.byte_add(*place).write(finish_lanes(
-                        s,
-                        *acc,
-                        parameters,
-                        target,
-                        Some((values, shift)),
-                    ))
-                };
+                unsafe { out.byte_add(*place).write(values) };
             }
         }
         Some(SkipValues { values: Some(values), shift, .. }) => {
@@ -337,16 +333,9 @@ pub(super) fn finish_some<S: Simd, const MOST: usize>(
             for ((acc, place), skip) in acc.iter().zip(outs).zip(skips) {
                 // SAFETY: `LANES` values from the highest place on lie in `values`.
                 let values = unsafe { values.byte_add(*skip).read() };
+                let values = finish_lanes(s, *acc, parameters, target, Some(([values], shift)));
                 // SAFETY: as above.
-                unsafe {
-                    out.byte_add(*place).write(finish_lanes(
-                        s,
-                        *acc,
-                        parameters,
-                        target,
-                        Some((values, shift)),
-                    ))
-                };
+                unsafe { out.byte_add(*place).write(values) };
             }
         }
     }
@@ -361,12 +350,8 @@ fn finish_lanes<S: Simd>(
     acc: S::I32,
     parameters: &Parameters,
     target: &Target<'_>,
-    skip: Option<([i8; LANES], u8)>,
+    skip: Option<([[i8; LANES]; 1], u8)>,
 ) -> [i8; LANES] {
-    let skip = match skip {
-        Some((values, shift)) => Some(([values], shift)),
-        None => None,
-    };
     let [acc] = complete::<S, false, 1>(s, [acc], parameters, skip);
     s.narrow(acc, target.epilogue.zero_point, target.epilogue.clamp)
 }
@@ -450,7 +435,22 @@ fn complete<S: Simd, const BIAS: bool, const PIXELS: usize>(
 
 #[inline(always)]
 pub(super) fn dot<S>(_: S, input: &[i8], weights: &[i8]) -> i32 {
+    #[cfg(target_arch = "x86_64")]
+    prefetch_behind(weights);
     super::portable::dot(input, weights)
+}
+
+/// Brings as many weights of the outputs some way behind into the cache: rows follow each other, each shorter than a prefetcher needs to start.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn prefetch_behind(weights: &[i8]) {
+    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    const AHEAD: usize = 8 << 10;
+    for at in (0..weights.len()).step_by(64) {
+        let place = weights.as_ptr().wrapping_add(AHEAD + at);
+        // SAFETY: every x86-64 CPU has the instruction, which reads nothing and takes any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place) };
+    }
 }
 
 #[inline(always)]

@@ -9,6 +9,11 @@ use core::arch::x86_64::*;
 
 use crate::kernels::Kernels;
 use crate::kernels::simd::has;
+use crate::kernels::winograd::{Costs, GROUP};
+
+/// What decides between Winograd and direct convolution: fitted to ResNet-18's layers, timed on Emerald Rapids. Winograd takes 0.87 of the time at
+/// 56x56, 0.91 at 28x28, 1.05 at 14x14 and 1.8 at 7x7.
+const COSTS: Costs = Costs { direct: 9, tile: 115, group: GROUP, weights: 168, input: 416, output: 416 };
 
 /// The table, if this CPU has one of the encodings.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
@@ -36,7 +41,6 @@ macro_rules! encoding {
             use super::*;
             use crate::Isa;
             use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
-            use crate::kernels::winograd::GROUP;
             use crate::kernels::x86::avx2::Avx2;
             use crate::kernels::x86::winograd::{self, Dot};
             use crate::kernels::x86::vnni::{self, Vnni, WeightBlock};
@@ -50,7 +54,7 @@ macro_rules! encoding {
                     conv: vnni::conv,
                 },
                 winograd: {
-                    costs: vnni::COSTS, stride_2: None,
+                    costs: COSTS, stride_2: None,
                     transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
                     transform_output: steps::transform_output,
                 },

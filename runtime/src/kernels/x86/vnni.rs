@@ -18,17 +18,7 @@ use core::ops::Range;
 
 use crate::kernels::panels::{self, Panel, Runs};
 use crate::kernels::simd::{LANES, Simd, TargetPlaces, finish_some};
-use crate::kernels::winograd::{Costs, GROUP};
 use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
-
-/// What decides between Winograd and direct convolution, in 1/64 of a cycle of a core that starts one 512-bit or two
-/// 256-bit `vpdpbusd` or `vpdpwssd` in a cycle: 64 products of 8 bits or 32 of 16 bits.
-///
-/// Nine products of an output take 9/64 of a cycle; the 36 of a tile take 72/64, and an eighth more for the sums that are
-/// loaded and stored between steps. The transforms are what llvm-mca says for Zen 4: for 16 channels of a tile 103 cycles,
-/// and about as many back; for weights, 42 cycles for 16 pairs of channels. Not measured on such a CPU yet.
-pub(super) const COSTS: Costs =
-    Costs { direct: 9, tile: 81, group: GROUP, weights: 168, input: 416, output: 416 };
 
 /// Values of depth that one instruction multiplies, in every lane.
 pub(super) const KR: usize = 4;
