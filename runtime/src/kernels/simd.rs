@@ -180,6 +180,14 @@ pub(super) trait Simd: Lanes + Copy {
     fn narrow_pair(self, a: Self::I32, b: Self::I32, zero_point: i8, clamp: [i8; 2]) -> [[i8; LANES]; 2] {
         [self.narrow(a, zero_point, clamp), self.narrow(b, zero_point, clamp)]
     }
+    /// [`Self::narrow`] of four pixels.
+    #[cfg(target_arch = "x86_64")]
+    #[inline(always)]
+    fn narrow_four(self, [a, b, c, d]: [Self::I32; 4], zero_point: i8, clamp: [i8; 2]) -> [[i8; LANES]; 4] {
+        let ([a, b], [c, d]) =
+            (self.narrow_pair(a, b, zero_point, clamp), self.narrow_pair(c, d, zero_point, clamp));
+        [a, b, c, d]
+    }
 }
 
 /// Bias, shortcut, requantization, clamp and store of one pixel's channels of a panel. Without `BIAS` the accumulator has the
@@ -307,53 +315,80 @@ pub(super) fn finish_some<S: Simd, const MOST: usize>(
         return None;
     }
     let out: *mut [i8; LANES] = out.as_mut_ptr().cast();
-    match target.skip {
-        None => {
-            for (acc, place) in acc.iter().zip(outs) {
-                let values = finish_lanes(s, *acc, parameters, target, None);
-                // SAFETY: `LANES` values from the highest place on lie in `out`.
-                unsafe { out.byte_add(*place).write(values) };
-            }
-        }
-        Some(SkipValues { values: None, shift, .. }) => {
-            for (acc, place) in acc.iter().zip(outs) {
-                // SAFETY: as above.
-                let values = unsafe { out.byte_add(*place).read() };
-                let values = finish_lanes(s, *acc, parameters, target, Some(([values], shift)));
-                // SAFETY: as above.
-                unsafe { out.byte_add(*place).write(values) };
-            }
-        }
+    let (values, values_at, shift) = match target.skip {
+        None => (None, outs, 0),
+        Some(SkipValues { values: None, shift, .. }) => (Some(out.cast_const()), outs, shift),
         Some(SkipValues { values: Some(values), shift, .. }) => {
             let values = values.get(own..)?;
             if highest(skips) > values.len().checked_sub(LANES)? {
                 return None;
             }
-            let values: *const [i8; LANES] = values.as_ptr().cast();
-            for ((acc, place), skip) in acc.iter().zip(outs).zip(skips) {
-                // SAFETY: `LANES` values from the highest place on lie in `values`.
-                let values = unsafe { values.byte_add(*skip).read() };
-                let values = finish_lanes(s, *acc, parameters, target, Some(([values], shift)));
-                // SAFETY: as above.
-                unsafe { out.byte_add(*place).write(values) };
-            }
+            (Some(values.as_ptr().cast::<[i8; LANES]>()), skips, shift)
         }
+    };
+    let (groups, rest) = acc.as_chunks::<4>();
+    let (out_groups, rest_outs) = outs.as_chunks::<4>();
+    let (values_groups, rest_values) = values_at.as_chunks::<4>();
+    for ((acc, outs), values_at) in groups.iter().zip(out_groups).zip(values_groups) {
+        // SAFETY: `LANES` values from the highest place on lie in `out`, and in the values of the shortcut.
+        unsafe {
+            finish_places(
+                s,
+                *acc,
+                parameters,
+                target,
+                values.map(|values| (values, values_at, shift)),
+                (out, outs),
+            )
+        };
+    }
+    for ((acc, out_at), values_at) in rest.iter().zip(rest_outs).zip(rest_values) {
+        let skip = values.map(|values| (values, core::array::from_ref(values_at), shift));
+        // SAFETY: as above.
+        unsafe { finish_places(s, [*acc], parameters, target, skip, (out, core::array::from_ref(out_at))) };
     }
     Some(())
 }
 
-/// What a pixel's channels become; the accumulator has the bias in it.
+/// [`finish`] of pixels whose places have been checked; the sums have the bias in them.
+///
+/// # Safety
+/// Memory of `LANES` values at each place behind each pointer.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
-fn finish_lanes<S: Simd>(
+unsafe fn finish_places<S: Simd, const PIXELS: usize>(
     s: S,
-    acc: S::I32,
+    acc: [S::I32; PIXELS],
     parameters: &Parameters,
     target: &Target<'_>,
-    skip: Option<([[i8; LANES]; 1], u8)>,
-) -> [i8; LANES] {
-    let [acc] = complete::<S, false, 1>(s, [acc], parameters, skip);
-    s.narrow(acc, target.epilogue.zero_point, target.epilogue.clamp)
+    skip: Option<(*const [i8; LANES], &[usize; PIXELS], u8)>,
+    (out, outs): (*mut [i8; LANES], &[usize; PIXELS]),
+) {
+    let mut values = [[0; LANES]; PIXELS];
+    let skip = match skip {
+        Some((source, places, shift)) => {
+            for (values, place) in values.iter_mut().zip(places) {
+                // SAFETY: the caller's promise.
+                *values = unsafe { source.byte_add(*place).read() };
+            }
+            Some((values, shift))
+        }
+        None => None,
+    };
+    let acc = complete::<S, false, PIXELS>(s, acc, parameters, skip);
+    let (zero_point, clamp) = (target.epilogue.zero_point, target.epilogue.clamp);
+    match *acc.as_slice() {
+        [a, b, c, d] => values.copy_from_slice(&s.narrow_four([a, b, c, d], zero_point, clamp)),
+        _ => {
+            for (values, acc) in values.iter_mut().zip(acc) {
+                *values = s.narrow(acc, zero_point, clamp);
+            }
+        }
+    }
+    for (values, place) in values.into_iter().zip(outs) {
+        // SAFETY: the caller's promise.
+        unsafe { out.byte_add(*place).write(values) };
+    }
 }
 
 /// The highest of some places.

@@ -197,7 +197,7 @@ impl Simd for Avx512Vnni {
         avx512!({
             let values = _mm512_cvtepi8_epi32(_mm_loadu_si128(values.as_ptr().cast()));
             let term = _mm512_add_epi32(_mm512_mullo_epi32(values, multiplier), offset);
-            _mm512_sra_epi32(term, _mm_cvtsi32_si128(shift.into()))
+            _mm512_srav_epi32(term, _mm512_set1_epi32(shift.into()))
         })
     }
 
@@ -226,6 +226,30 @@ impl Simd for Avx512Vnni {
             let values = _mm512_max_epi32(values, _mm512_set1_epi32(low.into()));
             let values = _mm512_min_epi32(values, _mm512_set1_epi32(high.into()));
             _mm_storeu_si128(out.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(values));
+        });
+        out
+    }
+
+    /// Saturated on the way: to int16, so that the zero point can be added to two at once, and to int8.
+    #[inline(always)]
+    fn narrow_four(
+        self,
+        [a, b, c, d]: [Self::I32; 4],
+        zero_point: i8,
+        [low, high]: [i8; 2],
+    ) -> [[i8; LANES]; 4] {
+        let mut out = [[0; LANES]; 4];
+        avx512!({
+            let zero_point = _mm512_set1_epi16(zero_point.into());
+            let ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
+            let cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
+            let values = _mm512_packs_epi16(ab, cd);
+            let values = _mm512_max_epi8(values, _mm512_set1_epi8(low));
+            let values = _mm512_min_epi8(values, _mm512_set1_epi8(high));
+            // Four channels of each pixel in turn.
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let values = _mm512_permutexvar_epi32(order, values);
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), values);
         });
         out
     }
