@@ -249,8 +249,10 @@ impl Places {
         while !places.is_empty() {
             let pixels = places.len().min(self.grid.width - self.column);
             let (row, rest) = places.split_at_mut(pixels);
-            for (index, place) in row.iter_mut().enumerate() {
-                *place = self.place + index * self.grid.column;
+            let mut next = self.place;
+            for place in row {
+                *place = next;
+                next += self.grid.column;
             }
             self.advance(pixels);
             places = rest;

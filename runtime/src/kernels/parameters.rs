@@ -137,16 +137,14 @@ impl TargetPlaces {
         Self { outs: target.grid.places(), skips: target.skip.map(|skip| skip.grid.places()) }
     }
 
-    /// Those of the next pixels, `MOST` at most: outputs and shortcuts.
+    /// Those of the next pixels, as many as both slices have: outputs and shortcuts.
+    #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    pub(super) fn some<const MOST: usize>(&mut self, pixels: usize) -> [[usize; MOST]; 2] {
-        let mut places = [[0; MOST]; 2];
-        let [outs, skips] = &mut places;
-        self.outs.fill(outs.get_mut(..pixels).unwrap_or_default());
+    pub(super) fn fill(&mut self, outs: &mut [usize], skips: &mut [usize]) {
+        self.outs.fill(outs);
         if let Some(places) = &mut self.skips {
-            places.fill(skips.get_mut(..pixels).unwrap_or_default());
+            places.fill(skips);
         }
-        places
     }
 
     /// Those of the next `N` pixels.

@@ -289,119 +289,6 @@ pub(super) fn finish_all<S: Simd, const BIAS: bool, const PIXELS: usize>(
     starts.write(narrow, out)
 }
 
-/// [`finish_all`] of as many pixels as there are sums, which have the bias in them: a loop over pixels, whose places are those of outputs
-/// and shortcuts. For tiles whose height is not known to the compiler.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-pub(super) fn finish_some<S: Simd, const MOST: usize>(
-    s: S,
-    acc: &[S::I32],
-    parameters: &Parameters,
-    target: &Target<'_>,
-    [outs, skips]: &[[usize; MOST]; 2],
-    out: &mut [i8],
-) -> Option<()> {
-    let first = target.first_channel;
-    let (outs, skips) = (outs.get(..acc.len())?, skips.get(..acc.len())?);
-    let own = target.skip.map_or(0, |skip| first.wrapping_sub(skip.channel));
-    if !has_all_lanes(target) {
-        for ((acc, &out_place), &skip) in acc.iter().zip(outs).zip(skips) {
-            finish::<S, false>(s, *acc, parameters, target, Place { out: out_place, skip }, out)?;
-        }
-        return Some(());
-    }
-    let out = out.get_mut(first..)?;
-    if highest(outs) > out.len().checked_sub(LANES)? {
-        return None;
-    }
-    let out: *mut [i8; LANES] = out.as_mut_ptr().cast();
-    let (values, values_at, shift) = match target.skip {
-        None => (None, outs, 0),
-        Some(SkipValues { values: None, shift, .. }) => (Some(out.cast_const()), outs, shift),
-        Some(SkipValues { values: Some(values), shift, .. }) => {
-            let values = values.get(own..)?;
-            if highest(skips) > values.len().checked_sub(LANES)? {
-                return None;
-            }
-            (Some(values.as_ptr().cast::<[i8; LANES]>()), skips, shift)
-        }
-    };
-    let (groups, rest) = acc.as_chunks::<4>();
-    let (out_groups, rest_outs) = outs.as_chunks::<4>();
-    let (values_groups, rest_values) = values_at.as_chunks::<4>();
-    for ((acc, outs), values_at) in groups.iter().zip(out_groups).zip(values_groups) {
-        // SAFETY: `LANES` values from the highest place on lie in `out`, and in the values of the shortcut.
-        unsafe {
-            finish_places(
-                s,
-                *acc,
-                parameters,
-                target,
-                values.map(|values| (values, values_at, shift)),
-                (out, outs),
-            )
-        };
-    }
-    for ((acc, out_at), values_at) in rest.iter().zip(rest_outs).zip(rest_values) {
-        let skip = values.map(|values| (values, core::array::from_ref(values_at), shift));
-        // SAFETY: as above.
-        unsafe { finish_places(s, [*acc], parameters, target, skip, (out, core::array::from_ref(out_at))) };
-    }
-    Some(())
-}
-
-/// [`finish`] of pixels whose places have been checked; the sums have the bias in them.
-///
-/// # Safety
-/// Memory of `LANES` values at each place behind each pointer.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-unsafe fn finish_places<S: Simd, const PIXELS: usize>(
-    s: S,
-    acc: [S::I32; PIXELS],
-    parameters: &Parameters,
-    target: &Target<'_>,
-    skip: Option<(*const [i8; LANES], &[usize; PIXELS], u8)>,
-    (out, outs): (*mut [i8; LANES], &[usize; PIXELS]),
-) {
-    let mut values = [[0; LANES]; PIXELS];
-    let skip = match skip {
-        Some((source, places, shift)) => {
-            for (values, place) in values.iter_mut().zip(places) {
-                // SAFETY: the caller's promise.
-                *values = unsafe { source.byte_add(*place).read() };
-            }
-            Some((values, shift))
-        }
-        None => None,
-    };
-    let acc = complete::<S, false, PIXELS>(s, acc, parameters, skip);
-    let (zero_point, clamp) = (target.epilogue.zero_point, target.epilogue.clamp);
-    match *acc.as_slice() {
-        [a, b, c, d] => values.copy_from_slice(&s.narrow_four([a, b, c, d], zero_point, clamp)),
-        _ => {
-            for (values, acc) in values.iter_mut().zip(acc) {
-                *values = s.narrow(acc, zero_point, clamp);
-            }
-        }
-    }
-    for (values, place) in values.into_iter().zip(outs) {
-        // SAFETY: the caller's promise.
-        unsafe { out.byte_add(*place).write(values) };
-    }
-}
-
-/// The highest of some places.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn highest(places: &[usize]) -> usize {
-    let mut highest = 0;
-    for place in places {
-        highest = highest.max(*place);
-    }
-    highest
-}
-
 /// Places of some pixels from which `LANES` values lie in a slice of some length.
 struct Starts<const PIXELS: usize> {
     starts: [usize; PIXELS],
@@ -446,7 +333,7 @@ impl<const PIXELS: usize> Starts<PIXELS> {
 
 /// Adds bias and shortcut, and rescales.
 #[inline(always)]
-fn complete<S: Simd, const BIAS: bool, const PIXELS: usize>(
+pub(super) fn complete<S: Simd, const BIAS: bool, const PIXELS: usize>(
     s: S,
     mut acc: [S::I32; PIXELS],
     parameters: &Parameters,

@@ -16,8 +16,9 @@
 use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 
+use super::outputs::Outputs;
 use crate::kernels::panels::{self, Panel, Runs};
-use crate::kernels::simd::{LANES, Simd, TargetPlaces, finish_some};
+use crate::kernels::simd::{LANES, Simd, TargetPlaces};
 use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
 /// Values of depth that one instruction multiplies, in every lane.
@@ -98,40 +99,44 @@ const fn tile(pixels: usize, tiles: usize, index: usize) -> Range<usize> {
     index * pixels / tiles..(index + 1) * pixels / tiles
 }
 
-/// Sums of a panel's channels of a tile.
-type Sums<S> = [<S as Simd>::I32; MAX_MR];
+/// Sums of a tile: of one panel's channels, and of the next one's.
+type Sums<S> = [[<S as Simd>::I32; MAX_MR]; 2];
 
 #[inline(always)]
 pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
-    let (target, index) = (&block.target, block.target.first_channel / LANES);
-    let first = Panel::new(block, RUNS, index)?;
-    let next = Target { first_channel: target.first_channel + LANES, ..*target };
+    let (target, pixels) = (&block.target, block.patches.pixels);
+    let panel = |first_channel: usize| {
+        let panel = Panel::new(block, RUNS, first_channel / LANES)?;
+        Some((panel, Outputs::new(Target { first_channel, ..*target }, panel.parameters, pixels, out)?))
+    };
+    let (first, outputs) = panel(target.first_channel)?;
+    let next_channel = target.first_channel + LANES;
     let second = match S::PANELS {
-        2 if next.first_channel < block.shape.channels => Some(Panel::new(block, RUNS, index + 1)?),
+        2 if next_channel < block.shape.channels => Some(panel(next_channel)?),
         _ => None,
     };
     let source = Source::new(block)?;
     let (mut starts, mut places) = (block.patches.grid.places(), TargetPlaces::new(target));
-    let pixels = block.patches.pixels;
     let tiles = pixels.div_ceil(S::MR);
     let ahead = Ahead::new(&first, second.is_some(), tiles);
+    let mut sums = [[s.zero32(); MAX_MR]; 2];
+    let mut tile_places = [[0; MAX_MR]; 3];
     for index in 0..tiles {
-        let (tile, ahead) = (tile(pixels, tiles, index), ahead.of_tile(index));
-        let mut tile_starts = [0; MAX_MR];
-        starts.fill(tile_starts.get_mut(..tile.len())?);
-        let places = places.some::<MAX_MR>(tile.len());
-        match second {
-            Some(second) => {
-                let [sums, next_sums] =
-                    multiply(s, [first, second], &source, &tile_starts, tile.len(), ahead)?;
-                finish_some(s, sums.get(..tile.len())?, first.parameters, target, &places, out)?;
-                finish_some(s, next_sums.get(..tile.len())?, second.parameters, &next, &places, out)?;
-            }
-            None => {
-                let [sums] = multiply(s, [first], &source, &tile_starts, tile.len(), ahead)?;
-                finish_some(s, sums.get(..tile.len())?, first.parameters, target, &places, out)?;
+        let (height, ahead) = (tile(pixels, tiles, index).len(), ahead.of_tile(index));
+        let [tile_starts, outs, skips] = &mut tile_places;
+        let (outs, skips) = (outs.get_mut(..height)?, skips.get_mut(..height)?);
+        starts.fill(tile_starts.get_mut(..height)?);
+        places.fill(outs, skips);
+        match &second {
+            None => multiply(s, [first], &source, tile_starts, height, ahead, &mut sums)?,
+            Some((second, outputs)) => {
+                multiply(s, [first, *second], &source, tile_starts, height, ahead, &mut sums)?;
+                // SAFETY: places of pixels of the block: tiles have as many as it has.
+                unsafe { outputs.finish(s, sums[1].get(..height)?, outs, skips, out)? };
             }
         }
+        // SAFETY: as above.
+        unsafe { outputs.finish(s, sums[0].get(..height)?, outs, skips, out)? };
     }
     Some(())
 }
@@ -206,18 +211,17 @@ fn multiply<S: Vnni, const PANELS: usize>(
     starts: &[usize; MAX_MR],
     height: usize,
     ahead: Ahead,
-) -> Option<[Sums<S>; PANELS]> {
-    let mut sums = [[s.zero32(); MAX_MR]; PANELS];
+    sums: &mut Sums<S>,
+) -> Option<()> {
     macro_rules! heights {
         ($($height:literal)*) => {
             match height {
-                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, ahead, &mut sums)?,)*
-                _ => return None,
+                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, ahead, sums),)*
+                _ => None,
             }
         };
     }
-    heights!(14 13 12 11 10 9 8 7 6 5 4 3 2 1);
-    Some(sums)
+    heights!(14 13 12 11 10 9 8 7 6 5 4 3 2 1)
 }
 
 #[inline(always)]
@@ -227,7 +231,7 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
     source: &Source<'_>,
     starts: &[usize; MAX_MR],
     mut ahead: Ahead,
-    sums: &mut [Sums<S>; PANELS],
+    sums: &mut Sums<S>,
 ) -> Option<()> {
     let starts: &[usize; HEIGHT] = starts.first_chunk()?;
     let mut acc = [[s.zero32(); PANELS]; HEIGHT];
