@@ -4,15 +4,16 @@
 
 use core::slice;
 
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, complete, finish, has_all_lanes};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, complete, finish};
 use crate::kernels::{SkipValues, Target};
 
 /// Where the outputs of a panel go, and the values of the shortcut come from.
 pub(super) struct Outputs<'a> {
+    /// Without a shortcut when none of its channels joins the panel's.
     target: Target<'a>,
     parameters: &'a Parameters,
-    /// Length of the output in which the places of all pixels have been seen to lie, and those of the shortcut in its values; `None` when
-    /// some lanes have no channels, and every pixel is checked by itself.
+    /// Length of the output in which the places of all pixels have been seen to lie; `None` when some lanes have no channels, and every
+    /// pixel is checked by itself.
     checked: Option<usize>,
 }
 
@@ -20,24 +21,43 @@ impl<'a> Outputs<'a> {
     /// Of a block of so many pixels. `None` when one of them lies outside.
     #[inline(always)]
     pub(super) fn new(
-        target: Target<'a>,
+        mut target: Target<'a>,
         parameters: &'a Parameters,
         pixels: usize,
         out: &[i8],
     ) -> Option<Self> {
-        if !has_all_lanes(&target) {
-            return Some(Self { target, parameters, checked: None });
-        }
         let first = target.first_channel;
+        let joins = |skip: &SkipValues<'_>| {
+            skip.values.is_none() || skip.channel < first + LANES && first < skip.channel + skip.channel_count
+        };
+        target.skip = target.skip.filter(joins);
         let end = target.grid.highest_place(pixels)?.checked_add(first)?.checked_add(LANES)?;
-        if let Some(SkipValues { values: Some(values), grid, channel, .. }) = target.skip {
-            let own = first.checked_sub(channel)?;
-            values.get(own..)?.get(grid.highest_place(pixels)?..)?.get(..LANES)?;
-        }
-        (end <= out.len()).then_some(Self { target, parameters, checked: Some(out.len()) })
+        let checked = if target.channels.len() < first + LANES { None } else { Some(out.len()) };
+        (checked.is_none() || end <= out.len()).then_some(Self { target, parameters, checked })
     }
 
-    /// Bias, shortcut, requantization, clamp and store of some pixels, whose sums have the bias in them. `None` for another output.
+    /// Where the values of a shortcut are, for the lanes of the panel: its own, or the output's. Lanes beyond its channels have a multiplier
+    /// of 0, so it does not matter what they read. `None` when they would read what is not there.
+    #[inline(always)]
+    fn skip_source<'p>(
+        &self,
+        skip: &SkipValues<'a>,
+        out: *const [i8; LANES],
+        [outs, skips]: [&'p [usize]; 2],
+    ) -> Option<(*const [i8; LANES], &'p [usize], u8)> {
+        let Some(values) = skip.values else { return Some((out, outs, skip.shift)) };
+        let (mut lowest, mut highest) = (usize::MAX, 0);
+        for place in skips {
+            (lowest, highest) = (lowest.min(*place), highest.max(*place));
+        }
+        let own = self.target.first_channel.wrapping_sub(skip.channel).cast_signed();
+        lowest.checked_add_signed(own)?;
+        let end = highest.checked_add_signed(own)?.checked_add(LANES)?;
+        (end <= values.len()).then_some((values.as_ptr().wrapping_offset(own).cast(), skips, skip.shift))
+    }
+
+    /// Bias, shortcut, requantization, clamp and store of some pixels, whose sums have the bias in them. `None` when one lies outside of the
+    /// output.
     ///
     /// # Safety
     /// The places, of outputs and of shortcuts, must be those of pixels of the block.
@@ -50,22 +70,13 @@ impl<'a> Outputs<'a> {
         skips: &[usize],
         out: &mut [i8],
     ) -> Option<()> {
-        let target = &self.target;
-        let Some(len) = self.checked else {
-            for ((acc, &out_place), &skip) in acc.iter().zip(outs).zip(skips) {
-                finish::<S, false>(s, *acc, self.parameters, target, Place { out: out_place, skip }, out)?;
-            }
-            return Some(());
+        let start = out.as_mut_ptr().wrapping_add(self.target.first_channel).cast::<[i8; LANES]>();
+        let skip = match &self.target.skip {
+            _ if self.checked != Some(out.len()) => None,
+            None => Some(None),
+            Some(skip) => self.skip_source(skip, start, [outs, skips]).map(Some),
         };
-        let out: *mut [i8; LANES] =
-            (out.len() == len).then_some(out.as_mut_ptr().wrapping_add(target.first_channel))?.cast();
-        let skip = target.skip.map(|skip| match skip.values {
-            None => (out.cast_const(), outs, skip.shift),
-            Some(values) => {
-                let own = target.first_channel - skip.channel;
-                (values.as_ptr().wrapping_add(own).cast::<[i8; LANES]>(), skips, skip.shift)
-            }
-        });
+        let Some(skip) = skip else { return self.finish_each(s, acc, [outs, skips], out) };
         let (groups, rest) = acc.as_chunks::<4>();
         let (out_groups, rest_outs) = outs.as_chunks::<4>();
         for (index, (acc, outs)) in groups.iter().zip(out_groups).enumerate() {
@@ -73,9 +84,9 @@ impl<'a> Outputs<'a> {
                 Some((values, places, shift)) => Some((values, places.as_chunks::<4>().0.get(index)?, shift)),
                 None => None,
             };
-            // SAFETY: `new` has seen that `LANES` values at the places of all pixels lie in an output of this length, and in the values of
-            // the shortcut; the caller promises that these are such places.
-            unsafe { self.finish_at(s, *acc, skip, out, outs) };
+            // SAFETY: `new` has seen that `LANES` values at the places of all pixels lie in an output of this length, and the caller promises
+            // that these are such places; `skip_source` has seen those of the shortcut.
+            unsafe { self.finish_at(s, *acc, skip, start, outs) };
         }
         for (index, (acc, out_place)) in rest.iter().zip(rest_outs).enumerate() {
             let skip = match skip {
@@ -87,12 +98,27 @@ impl<'a> Outputs<'a> {
                 None => None,
             };
             // SAFETY: as above.
-            unsafe { self.finish_at(s, [*acc], skip, out, core::array::from_ref(out_place)) };
+            unsafe { self.finish_at(s, [*acc], skip, start, core::array::from_ref(out_place)) };
         }
         Some(())
     }
 
-    /// The same of a number of pixels that is known.
+    /// The same with every pixel checked by itself.
+    #[inline(always)]
+    fn finish_each<S: Simd>(
+        &self,
+        s: S,
+        acc: &[S::I32],
+        [outs, skips]: [&[usize]; 2],
+        out: &mut [i8],
+    ) -> Option<()> {
+        for ((acc, &out_place), &skip) in acc.iter().zip(outs).zip(skips) {
+            finish::<S, false>(s, *acc, self.parameters, &self.target, Place { out: out_place, skip }, out)?;
+        }
+        Some(())
+    }
+
+    /// [`Self::finish`] of a number of pixels that is known.
     ///
     /// # Safety
     /// There must be `LANES` values at each place, behind its pointer.
