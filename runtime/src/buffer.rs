@@ -23,9 +23,7 @@ impl AlignedBuf {
     pub fn new(len: usize) -> Result<Self, RunError> {
         let out_of_memory = RunError::OutOfMemory { needed: len };
         let with_room = len.checked_add(Self::ALIGN).ok_or(out_of_memory)?;
-        let mut bytes: Vec<u8> = Vec::new();
-        bytes.try_reserve_exact(with_room).map_err(|_| out_of_memory)?;
-        bytes.resize(with_room, 0);
+        let bytes: Vec<u8> = bytemuck::try_zeroed_vec(with_room).map_err(|()| out_of_memory)?;
         let start = bytes.as_ptr().align_offset(Self::ALIGN).min(Self::ALIGN);
         Ok(Self { bytes, start, len })
     }

@@ -73,9 +73,15 @@ pub(super) fn pack_weights<L: Lanes, const KR: usize>(
         for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
             if channel < shape.channels {
                 let weights = source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
-                let weights = weights.chunks(runs.unit(shape).max(1)).flat_map(|unit| unit.chunks(KR));
-                for (weights, block) in weights.zip(&mut *blocks) {
-                    block.get_mut(lane)?.get_mut(..weights.len())?.copy_from_slice(weights);
+                let mut blocks = blocks.iter_mut();
+                for unit in weights.chunks(runs.unit(shape).max(1)) {
+                    let (whole, rest) = unit.as_chunks::<KR>();
+                    for (weights, block) in whole.iter().zip(&mut blocks) {
+                        *block.get_mut(lane)? = *weights;
+                    }
+                    if !rest.is_empty() {
+                        blocks.next()?.get_mut(lane)?.get_mut(..rest.len())?.copy_from_slice(rest);
+                    }
                 }
             }
         }

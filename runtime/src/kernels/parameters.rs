@@ -56,6 +56,7 @@ impl Parameters {
     /// Those of the channels from `first` on; lanes without a channel get a valid multiplier and nothing else.
     ///
     /// `bias_per_weight` times the sum of a channel's weights is added to its bias.
+    #[inline(always)]
     pub(super) fn of_panel<L: Lanes>(
         source: &LayerWeights<'_>,
         first: usize,
