@@ -4,8 +4,9 @@ use crate::arith::pixel_to_activation;
 use crate::error::RunError;
 use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
 use crate::model::{Conv, Layer, Op};
-use crate::ops::conv::{ConvRun, Inputs};
-use crate::ops::{dense, pool};
+use crate::ops::conv::{self, ConvRun, Inputs};
+use crate::ops::dense::DenseRun;
+use crate::ops::pool;
 use crate::plan::Plan;
 use crate::threads::Threads;
 
@@ -305,8 +306,9 @@ impl<'m, 'b> Session<'m, 'b> {
             }
             Op::Dense { weights, channels, acc_shift } => {
                 let logits = bytemuck::try_cast_slice_mut(output).ok()?;
-                dense::run(kernels, values, weights, *channels, *acc_shift, logits);
-                Some(())
+                let run =
+                    DenseRun { kernels, input: values, weights, channels: *channels, acc_shift: *acc_shift };
+                run.run(&self.threads, conv::useful_threads(layer, self.threads.count()), logits)
             }
         }
     }

@@ -62,18 +62,21 @@ impl Map {
     }
 }
 
-/// Multiply-accumulates that are worth another thread.
+/// Multiply-accumulates of a convolution that are worth another thread.
 const MACS_PER_THREAD: u64 = 1 << 22;
+
+/// Those of a dense layer, whose weights are read once, so that memory is what it waits for.
+const DENSE_MACS_PER_THREAD: u64 = 1 << 18;
 
 /// How many of `threads` threads a layer makes use of.
 pub(crate) fn useful_threads(layer: &Layer<'_>, threads: usize) -> usize {
-    match layer.op {
-        Op::Conv(_) if threads > 1 => {
-            let paying = usize::try_from(layer.macs() / MACS_PER_THREAD).unwrap_or(usize::MAX);
-            threads.min(paying).max(1)
-        }
-        Op::Conv(_) | Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => 1,
-    }
+    let macs_per_thread = match layer.op {
+        Op::Conv(_) if threads > 1 => MACS_PER_THREAD,
+        Op::Dense { .. } if threads > 1 => DENSE_MACS_PER_THREAD,
+        _ => return 1,
+    };
+    let paying = usize::try_from(layer.macs() / macs_per_thread).unwrap_or(usize::MAX);
+    threads.min(paying).max(1)
 }
 
 impl ConvPlan {
