@@ -53,7 +53,7 @@ macro_rules! table {
             conv: $conv:expr,
         },
         $(winograd: {
-            costs: $costs:expr, stride_2: $stride_2:expr,
+            costs: $costs:expr, stride_2: $stride_2:expr, blocks: $blocks:expr,
             transform_weights: $transform_weights:expr, multiply: $multiply:expr,
             transform_output: $transform_output:expr $(,)?
         },)?
@@ -75,7 +75,7 @@ macro_rules! table {
                 }),
                 conv: compiled::conv,
             },
-            winograd: $crate::kernels::simd::table!(@winograd $($costs, $stride_2)?),
+            winograd: $crate::kernels::simd::table!(@winograd $($costs, $stride_2, $blocks)?),
             dot: compiled::dot,
             max_into: compiled::max_into,
             sum_into: compiled::sum_into,
@@ -105,10 +105,11 @@ macro_rules! table {
         }
     };
     (@winograd) => { None };
-    (@winograd $costs:expr, $stride_2:expr) => {
+    (@winograd $costs:expr, $stride_2:expr, $blocks:expr) => {
         Some($crate::kernels::winograd::Winograd {
             costs: $costs,
             stride_2: $stride_2,
+            blocks: $blocks,
             pack_weights: compiled::pack_winograd_weights,
             transform_input: compiled::transform_input,
             transform_weights: compiled::transform_weights,

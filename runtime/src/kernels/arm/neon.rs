@@ -20,7 +20,7 @@ use super::{neon_winograd, neon_winograd_output};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, Runs, WeightBlock};
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
-use crate::kernels::winograd::Costs;
+use crate::kernels::winograd::{Blocks, Costs};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
 /// Output pixels of a tile.
@@ -39,7 +39,7 @@ table! {
         conv: super::conv,
     },
     winograd: {
-        costs: COSTS, stride_2: Some(COSTS),
+        costs: COSTS, stride_2: Some(COSTS), blocks: Blocks::USUAL,
         transform_weights: neon_winograd::transform_weights, multiply: neon_winograd::multiply,
         transform_output: neon_winograd_output::transform_output,
     },

@@ -230,6 +230,8 @@ pub struct Winograd {
     pub costs: Costs,
     /// The same of stride 2; `None` leaves all of them to direct convolution.
     pub stride_2: Option<Costs>,
+    /// How much is worked on at a time.
+    pub blocks: Blocks,
     /// Packs a layer's weights and channel parameters: one panel of [`Geometry::panel_len`] bytes for 16 output channels.
     pub pack_weights: fn(geometry: &Geometry, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>,
     /// Transforms a tile; `out` are its chunks of one phase.
@@ -243,6 +245,20 @@ pub struct Winograd {
     pub multiply: fn(job: &Multiply<'_>, products: &mut [Product]) -> Option<()>,
     /// Transforms the products of one tile back, finishes and stores its outputs.
     pub transform_output: fn(job: &Finish<'_>, out: &mut [i8]) -> Option<()>,
+}
+
+/// How much is worked on at a time, so that it stays in the caches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Blocks {
+    /// Bytes of transformed input that a block of tiles has at most, or a little more if that saves transforming the weights a second time.
+    pub input_bytes: [usize; 2],
+    /// Tiles whose products are kept at a time when the weights of all input channels are transformed at once, a multiple of [`GROUP`].
+    pub product_tiles: usize,
+}
+
+impl Blocks {
+    /// Half of a second-level cache of 512 KiB, and 20 KiB of products.
+    pub const USUAL: Self = Self { input_bytes: [288 << 10, 336 << 10], product_tiles: 8 };
 }
 
 /// What [`Winograd::transform_input`] reads: [`INPUT_TILE`] rows of as many pixels.

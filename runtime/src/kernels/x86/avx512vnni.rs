@@ -8,11 +8,11 @@
 use core::arch::x86_64::*;
 
 use super::vnni::{self, Vnni, WeightBlock};
-use super::winograd::{self, Dot};
+use super::winograd::{self, Dot, Rows};
 use crate::Isa;
 use crate::kernels::Kernels;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
-use crate::kernels::winograd::{Costs, GROUP};
+use crate::kernels::winograd::{Blocks, Costs, GROUP};
 
 table! {
     Isa::Avx512Vnni, Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
@@ -22,23 +22,27 @@ table! {
         patches_len: vnni::patches_len, pack_patches: vnni::pack_patches,
         conv: vnni::conv,
     },
-    // As many sums in flight as hide the latency of `vpdpwssd`.
     winograd: {
         costs: COSTS, stride_2: None,
-        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, 8>,
+        // A second-level cache of 1 MiB or more; products of whole groups.
+        blocks: Blocks { input_bytes: [576 << 10, 672 << 10], product_tiles: WIDE },
+        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, WIDE>,
         transform_output: steps::transform_output,
     },
 }
 
-/// What decides between Winograd and direct convolution, on a core that starts two 512-bit multiplications a cycle: fitted to ResNet-18's layers,
-/// timed on Emerald Rapids. Direct convolution reaches 95 % of what the core can multiply there, and Winograd takes 1.15 of its time
-/// at 56x56, 1.25 at 28x28 and 1.4 at 14x14: it is never chosen.
-const COSTS: Costs = Costs { direct: 9, tile: 150, group: GROUP, weights: 168, input: 416, output: 416 };
+/// Tiles whose products are made together: as many sums in flight as hide the latency of `vpdpwssd`, and little to load besides.
+const WIDE: usize = 16;
+
+/// What decides between Winograd and direct convolution, on a core that starts two 512-bit multiplications a cycle: fitted to ResNet-18's
+/// layers, timed on Emerald Rapids. Winograd takes 0.94 of the time at 56x56, 0.87 at 28x28, 1.2 at 14x14 and over 2 at 7x7; direct
+/// convolution reaches 95 % of what the core can multiply.
+const COSTS: Costs = Costs { direct: 9, tile: 88, group: GROUP, weights: 480, input: 1400, output: 1400 };
 
 /// The same on one that starts one a cycle, in 1/64 of a cycle. Computed, not measured: nine products of an output take 9/64 of a cycle, the 36 of a
 /// tile take 72/64, and a quarter more for the sums that are loaded and stored between steps. The transforms are what llvm-mca
 /// says for Zen 4: for 16 channels of a tile 103 cycles, and about as many back; for weights, 42 cycles for 16 pairs of channels.
-const HALF_COSTS: Costs = Costs { tile: 90, ..COSTS };
+const HALF_COSTS: Costs = Costs { direct: 9, tile: 90, group: GROUP, weights: 168, input: 416, output: 416 };
 
 /// The table for a core that starts one 512-bit multiplication a cycle.
 static HALF: Kernels = TABLE.with_costs(HALF_COSTS);
@@ -108,7 +112,165 @@ impl Lanes for Avx512Vnni {
     const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 }
 
+/// The products of a pair of channels of four rows, which begin at a pointer.
+macro_rules! four_rows {
+    ($pair:literal, $pointer:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        concat!(
+            "vpdpwssd {",
+            $a,
+            "}, zmm31, dword ptr [{",
+            $pointer,
+            "} + 4 * ",
+            $pair,
+            "]{{1to16}}\n",
+            "vpdpwssd {",
+            $b,
+            "}, zmm31, dword ptr [{",
+            $pointer,
+            "} + {row} + 4 * ",
+            $pair,
+            "]{{1to16}}\n",
+            "vpdpwssd {",
+            $c,
+            "}, zmm31, dword ptr [{",
+            $pointer,
+            "} + 2 * {row} + 4 * ",
+            $pair,
+            "]{{1to16}}\n",
+            "vpdpwssd {",
+            $d,
+            "}, zmm31, dword ptr [{",
+            $pointer,
+            "} + {rows} + 4 * ",
+            $pair,
+            "]{{1to16}}\n",
+        )
+    };
+}
+
+/// The same of sixteen rows, with the weights of the pair.
+macro_rules! sixteen_rows {
+    ($pair:literal) => {
+        concat!(
+            "vmovdqu64 zmm31, [{w} + 64 * ",
+            $pair,
+            "]\n",
+            four_rows!($pair, "p", "a0", "a1", "a2", "a3"),
+            four_rows!($pair, "q", "b0", "b1", "b2", "b3"),
+            four_rows!($pair, "r", "c0", "c1", "c2", "c3"),
+            four_rows!($pair, "s", "d0", "d1", "d2", "d3"),
+        )
+    };
+}
+
+/// Two pairs of four rows, each with sums of its own.
+macro_rules! two_pairs {
+    ($even:literal, $odd:literal) => {
+        concat!(
+            "vmovdqu64 zmm31, [{w} + 64 * ",
+            $even,
+            "]\n",
+            four_rows!($even, "p", "a0", "a1", "a2", "a3"),
+            "vmovdqu64 zmm31, [{w} + 64 * ",
+            $odd,
+            "]\n",
+            four_rows!($odd, "p", "b0", "b1", "b2", "b3"),
+        )
+    };
+}
+
+/// The products of all chunks of some rows. In assembly because the compiler keeps sums in memory.
+impl Avx512Vnni {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn dot_sixteen<const CHUNK: usize>(self, rows: &Rows<'_, CHUNK>, first: usize) -> Option<[__m512i; 16]> {
+        rows.has(first, 16)?;
+        let zero = self.zero32();
+        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3] = [zero; 8];
+        let [mut c0, mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3] = [zero; 8];
+        // SAFETY: an `Avx512Vnni` is at hand, so the CPU has the instructions; there are sixteen rows from `first` on, and what is read lies
+        // in them and in the weights, of which there is a chunk at least; nothing is written but the registers named.
+        unsafe {
+            core::arch::asm!(
+                "2:",
+                sixteen_rows!("0"), sixteen_rows!("1"), sixteen_rows!("2"), sixteen_rows!("3"),
+                sixteen_rows!("4"), sixteen_rows!("5"), sixteen_rows!("6"), sixteen_rows!("7"),
+                "add {p}, {chunk}",
+                "add {q}, {chunk}",
+                "add {r}, {chunk}",
+                "add {s}, {chunk}",
+                "add {w}, 512",
+                "dec {n}",
+                "jnz 2b",
+                p = inout(reg) rows.start(first) => _,
+                q = inout(reg) rows.start(first + 4) => _,
+                r = inout(reg) rows.start(first + 8) => _,
+                s = inout(reg) rows.start(first + 12) => _,
+                w = inout(reg) rows.weights().as_ptr() => _,
+                n = inout(reg) rows.weights().len() => _,
+                chunk = const CHUNK * size_of::<[i16; LANES]>(),
+                row = in(reg) rows.step(),
+                rows = in(reg) rows.step() * 3,
+                a0 = inout(zmm_reg) a0, a1 = inout(zmm_reg) a1, a2 = inout(zmm_reg) a2, a3 = inout(zmm_reg) a3,
+                b0 = inout(zmm_reg) b0, b1 = inout(zmm_reg) b1, b2 = inout(zmm_reg) b2, b3 = inout(zmm_reg) b3,
+                c0 = inout(zmm_reg) c0, c1 = inout(zmm_reg) c1, c2 = inout(zmm_reg) c2, c3 = inout(zmm_reg) c3,
+                d0 = inout(zmm_reg) d0, d1 = inout(zmm_reg) d1, d2 = inout(zmm_reg) d2, d3 = inout(zmm_reg) d3,
+                out("zmm31") _,
+                options(nostack, readonly),
+            );
+        }
+        Some([a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3])
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn dot_four<const CHUNK: usize>(self, rows: &Rows<'_, CHUNK>, first: usize) -> Option<[__m512i; 4]> {
+        rows.has(first, 4)?;
+        let zero = self.zero32();
+        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3] = [zero; 8];
+        // SAFETY: as in `dot_sixteen`, with four rows.
+        unsafe {
+            core::arch::asm!(
+                "2:",
+                two_pairs!("0", "1"), two_pairs!("2", "3"), two_pairs!("4", "5"), two_pairs!("6", "7"),
+                "add {p}, {chunk}",
+                "add {w}, 512",
+                "dec {n}",
+                "jnz 2b",
+                p = inout(reg) rows.start(first) => _,
+                w = inout(reg) rows.weights().as_ptr() => _,
+                n = inout(reg) rows.weights().len() => _,
+                chunk = const CHUNK * size_of::<[i16; LANES]>(),
+                row = in(reg) rows.step(),
+                rows = in(reg) rows.step() * 3,
+                a0 = inout(zmm_reg) a0, a1 = inout(zmm_reg) a1, a2 = inout(zmm_reg) a2, a3 = inout(zmm_reg) a3,
+                b0 = inout(zmm_reg) b0, b1 = inout(zmm_reg) b1, b2 = inout(zmm_reg) b2, b3 = inout(zmm_reg) b3,
+                out("zmm31") _,
+                options(nostack, readonly),
+            );
+        }
+        Some([self.add32(a0, b0), self.add32(a1, b1), self.add32(a2, b2), self.add32(a3, b3)])
+    }
+}
+
 impl Dot for Avx512Vnni {
+    #[inline(always)]
+    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
+        self,
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[Self::I32; ROWS]> {
+        let mut acc = [self.zero32(); ROWS];
+        let (wide, rest) = acc.as_chunks_mut();
+        for (group, acc) in wide.iter_mut().enumerate() {
+            *acc = avx512!(self.dot_sixteen(rows, first + group * WIDE))?;
+        }
+        for (group, acc) in rest.as_chunks_mut().0.iter_mut().enumerate() {
+            *acc = avx512!(self.dot_four(rows, first + group * GROUP))?;
+        }
+        Some(acc)
+    }
+
     #[inline(always)]
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
         let pair = bytemuck::cast(pair);

@@ -9,7 +9,7 @@ use core::arch::x86_64::*;
 
 use crate::kernels::Kernels;
 use crate::kernels::simd::has;
-use crate::kernels::winograd::{Costs, GROUP};
+use crate::kernels::winograd::{Blocks, Costs, GROUP};
 
 /// What decides between Winograd and direct convolution: fitted to ResNet-18's layers, timed on Emerald Rapids. Winograd takes 0.87 of the time at
 /// 56x56, 0.91 at 28x28, 1.05 at 14x14 and 1.8 at 7x7.
@@ -54,7 +54,7 @@ macro_rules! encoding {
                     conv: vnni::conv,
                 },
                 winograd: {
-                    costs: COSTS, stride_2: None,
+                    costs: COSTS, stride_2: None, blocks: Blocks::USUAL,
                     transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
                     transform_output: steps::transform_output,
                 },

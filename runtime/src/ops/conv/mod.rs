@@ -83,10 +83,11 @@ impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
         let map = Map::of(conv, input, output);
-        let geometry =
-            kernels.winograd().and_then(|winograd| WinogradPlan::choose(conv, input, &map, winograd));
-        let (method, mut needs, block_rows) = if let Some(geometry) = geometry {
-            let (plan, needs) = WinogradPlan::new(geometry, &map)?;
+        let winograd = kernels.winograd().and_then(|winograd| {
+            Some((WinogradPlan::choose(conv, input, &map, winograd)?, &winograd.blocks))
+        });
+        let (method, mut needs, block_rows) = if let Some((geometry, blocks)) = winograd {
+            let (plan, needs) = WinogradPlan::new(geometry, &map, blocks)?;
             (Method::Winograd(geometry), needs, plan.output_rows())
         } else {
             let (plan, needs) =

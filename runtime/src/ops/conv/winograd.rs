@@ -5,18 +5,11 @@ use core::ops::Range;
 
 use super::{ConvRun, Map, Needs, rows};
 use crate::kernels::winograd::{
-    BLOCK_CHANNELS, CHANNELS, Finish, GROUP, Geometry, INPUT_TILE, InputChunk, Multiply, POINTS, Product,
-    Tile, WeightPair, Winograd, is_exact, stride,
+    BLOCK_CHANNELS, Blocks, CHANNELS, Finish, GROUP, Geometry, INPUT_TILE, InputChunk, Multiply, POINTS,
+    Product, Tile, WeightPair, Winograd, is_exact, stride,
 };
 use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
-
-/// Bytes of transformed input that a block of tiles has at most: half of a usual second-level cache, or a little more if that saves
-/// transforming the weights a second time.
-const BLOCK_BYTES: [usize; 2] = [288 << 10, 336 << 10];
-
-/// Tiles whose products are kept at a time when the weights of all input channels are transformed at once: 20 KiB.
-const TILES_AT_ONCE: usize = 8;
 
 /// Geometry of a Winograd convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +47,12 @@ impl WinogradPlan {
     }
 
     /// The plan and what it needs.
-    pub(super) fn new(geometry: Geometry, output: &Map) -> Option<(Self, Needs)> {
+    pub(super) fn new(geometry: Geometry, output: &Map, blocks: &Blocks) -> Option<(Self, Needs)> {
         let tile = geometry.form.tile();
         let (rows, columns) = (output.h.div_ceil(tile), Tiles::of(output.w, tile));
         let chunks = geometry.inputs() / CHANNELS;
         let row_bytes = columns.count.checked_mul(chunks)?.checked_mul(size_of::<InputChunk>())?;
-        let [usual, most] = BLOCK_BYTES;
+        let [usual, most] = blocks.input_bytes;
         let block_rows = if row_bytes.checked_mul(rows)? <= most {
             rows
         } else {
@@ -67,7 +60,7 @@ impl WinogradPlan {
         };
         let weight_chunks = chunks.min(BLOCK_CHANNELS / CHANNELS);
         let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
-        let product_tiles = if weight_chunks == chunks { tiles.min(TILES_AT_ONCE) } else { tiles };
+        let product_tiles = if weight_chunks == chunks { tiles.min(blocks.product_tiles) } else { tiles };
         let row_pixels = columns.count * tile + INPUT_TILE - tile;
         let plan = Self {
             geometry,
@@ -262,7 +255,11 @@ pub(super) fn run(
     scratch: &mut [i8],
 ) -> Option<()> {
     let winograd = run.kernels.winograd()?;
-    let (plan, _) = &WinogradPlan::new(geometry, &Map::of(run.conv, &run.layer.input, &run.layer.output))?;
+    let (plan, _) = &WinogradPlan::new(
+        geometry,
+        &Map::of(run.conv, &run.layer.input, &run.layer.output),
+        &winograd.blocks,
+    )?;
     let mut scratch = Scratch::new(plan, scratch)?;
     let row_len = plan.width * run.layer.output.c();
     let block_rows = plan.output_rows();

@@ -23,7 +23,7 @@ use super::patches;
 use crate::Isa;
 use crate::kernels::panels::Runs;
 use crate::kernels::parameters::{LANES, Lanes, Parameters, Place, skip_values};
-use crate::kernels::winograd::{Winograd, pack};
+use crate::kernels::winograd::{Blocks, Winograd, pack};
 use crate::kernels::{Direct, Epilogue, Kernels, Packing, Target, panels, portable};
 
 static KERNELS: Kernels = Kernels {
@@ -48,6 +48,7 @@ static KERNELS: Kernels = Kernels {
     winograd: Some(Winograd {
         costs: winograd::COSTS,
         stride_2: None,
+        blocks: Blocks::USUAL,
         pack_weights: |geometry, source, packed| pack::pack_weights(NEON, geometry, source, packed),
         transform_input: |tile, out| winograd::transform_input(NEON, tile, out),
         transform_weights: |form, panel, chunks, out| {
