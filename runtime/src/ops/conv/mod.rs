@@ -3,6 +3,7 @@
 mod direct;
 mod pooled;
 mod rows;
+mod transformed;
 mod winograd;
 
 use core::ops::Range;
@@ -30,6 +31,8 @@ enum Method {
     /// The rest of its plan is made again where it is carried out: stored, it would take a microcontroller's stack, which has no use
     /// for it.
     Winograd(Geometry),
+    /// Of weights that the converter has transformed; the layer says all else.
+    Transformed,
 }
 
 /// Memory of a method, and where its work can be cut.
@@ -80,9 +83,11 @@ impl ConvPlan {
     /// The one place that decides how a convolution runs. `None` when its buffers exceed the address space.
     pub(crate) fn new(conv: &Conv<'_>, input: &Tensor, output: &Tensor, kernels: &Kernels) -> Option<Self> {
         let map = Map::of(conv, input, output);
-        let geometry =
-            kernels.winograd().and_then(|winograd| WinogradPlan::choose(conv, input, &map, winograd));
-        let (method, mut needs, block_rows) = if let Some(geometry) = geometry {
+        let (method, mut needs, block_rows) = if conv.is_transformed() {
+            (Method::Transformed, transformed::needs(input, &map)?, transformed::ROWS)
+        } else if let Some(geometry) =
+            kernels.winograd().and_then(|winograd| WinogradPlan::choose(conv, input, &map, winograd))
+        {
             let (plan, needs) = WinogradPlan::new(geometry, &map)?;
             (Method::Winograd(geometry), needs, plan.output_rows())
         } else {
@@ -131,6 +136,7 @@ impl ConvPlan {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),
             },
+            Method::Transformed => Some(()),
         }
     }
 }
@@ -194,10 +200,12 @@ impl<'a> ConvRun<'a> {
     }
 
     /// Convolves the rows `rows` of the map into `out`.
+    #[inline(always)]
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),
             Method::Winograd(geometry) => winograd::run(self, *geometry, rows, out, scratch),
+            Method::Transformed => transformed::run(self, rows, out, scratch),
         }
     }
 
