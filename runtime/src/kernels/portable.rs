@@ -81,35 +81,22 @@ fn product(x: i8, w: i8) -> i32 {
 
 /// Bias, shortcut, requantization and clamp of one pixel's channels.
 pub(super) fn store(target: &Target<'_>, pixel: usize, acc: &[i32; NR], out: &mut [i8]) -> Option<()> {
+    let [low, high] = target.epilogue.clamp;
     let channels = target.channels.get(target.first_channel..)?;
     let out = out.get_mut(target.grid.place(pixel) + target.first_channel..)?;
     if out.len() < channels.len().min(NR) {
         return None;
     }
     for (index, ((acc, record), out)) in acc.iter().zip(channels).zip(out).enumerate() {
-        let channel = target.first_channel + index;
-        *out = output(target, pixel, channel, &Channel::read(record), *acc, *out)?;
+        let channel = Channel::read(record);
+        let skip = match &target.skip {
+            Some(skip) => skip.term(pixel, target.first_channel + index, &channel, *out)?,
+            None => 0,
+        };
+        *out =
+            requantize(channel.bias + acc + skip, channel.multiplier, target.epilogue.zero_point, low, high);
     }
     Some(())
-}
-
-/// An output from the sum of its products; `current` is what the output holds now.
-#[inline(always)]
-fn output(
-    target: &Target<'_>,
-    pixel: usize,
-    channel: usize,
-    parameters: &Channel,
-    sum: i32,
-    current: i8,
-) -> Option<i8> {
-    let [low, high] = target.epilogue.clamp;
-    let skip = match &target.skip {
-        Some(skip) => skip.term(pixel, channel, parameters, current)?,
-        None => 0,
-    };
-    let acc = parameters.bias + sum + skip;
-    Some(requantize(acc, parameters.multiplier, target.epilogue.zero_point, low, high))
 }
 
 #[inline(always)]
@@ -167,29 +154,35 @@ fn transpose([[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]]: [[i16; 4]
 
 /// See [`Transformed::conv`]; keeps no sums in the panel.
 fn conv_transformed(tiles: &Tiles<'_>, panel: &mut [u32], out: &mut [i8]) -> Option<()> {
-    let target = &tiles.target;
     let fours = (tiles.channels / 4).max(1);
-    let panel: &[[[i16; 4]; transformed::TILES]] = bytemuck::try_cast_slice(panel).ok()?;
     let weights: &[[i16; 4]] = bytemuck::try_cast_slice(tiles.weights).ok()?;
-    let channels = weights.chunks_exact(fours * POINTS).zip(target.channels);
-    for (channel, (weights, record)) in channels.enumerate() {
+    for first_channel in (0..tiles.target.channels.len()).step_by(NR) {
+        let target = Target { first_channel, ..tiles.target };
+        let weights = weights.get(first_channel * fours * POINTS..)?;
         for tile in 0..tiles.tiles {
-            let mut products = [0; POINTS];
-            let of_points = weights.chunks_exact(fours).zip(panel.chunks_exact(fours));
-            for (product, (weights, input)) in products.iter_mut().zip(of_points) {
-                *product = sum_of_products(weights, input, tile)?;
+            let mut sums = [[0; 4]; NR];
+            for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(fours * POINTS)) {
+                *sums = sums_of_tile(weights, panel, tile, fours)?;
             }
-            for (row, sums) in transform_back(products).into_iter().enumerate() {
-                for (column, sum) in sums.into_iter().enumerate() {
-                    let pixel = row * target.grid.width + 2 * tile + column;
-                    let out = out.get_mut(target.grid.place(pixel) + channel)?;
-                    let sum = sum >> transformed::SHIFT;
-                    *out = output(target, pixel, channel, &Channel::read(record), sum, *out)?;
-                }
+            for output in 0..4 {
+                let pixel = output / 2 * target.grid.width + 2 * tile + output % 2;
+                let acc = sums.map(|sums| sums.get(output).copied().unwrap_or_default());
+                store(&target, pixel, &acc, out)?;
             }
         }
     }
     Some(())
+}
+
+/// The sums of a channel's four outputs of a tile, row by row.
+fn sums_of_tile(weights: &[[i16; 4]], panel: &[u32], tile: usize, fours: usize) -> Option<[i32; 4]> {
+    let panel: &[[[i16; 4]; transformed::TILES]] = bytemuck::try_cast_slice(panel).ok()?;
+    let mut products = [0; POINTS];
+    let of_points = weights.chunks_exact(fours).zip(panel.chunks_exact(fours));
+    for (product, (weights, input)) in products.iter_mut().zip(of_points) {
+        *product = sum_of_products(weights, input, tile)?;
+    }
+    Some(transform_back(products).map(|sum| sum >> transformed::SHIFT))
 }
 
 /// The product of a kernel and a tile at one point, modulo 2^32.
@@ -205,11 +198,11 @@ fn sum_of_products(
 }
 
 /// The sums of the four outputs from the products of the points, times four, modulo 2^32.
-fn transform_back(products: [i32; POINTS]) -> [[i32; 2]; 2] {
+fn transform_back(products: [i32; POINTS]) -> [i32; 4] {
     let line =
         |[a, b, c, d]: [i32; 4]| [a.wrapping_add(b).wrapping_add(c), a.wrapping_sub(b).wrapping_add(d)];
     let rows: [[i32; 4]; 4] = bytemuck::cast(products);
     let [[a, b], [c, d], [e, f], [g, h]] = rows.map(line);
     let ([a, c], [b, d]) = (line([a, c, e, g]), line([b, d, f, h]));
-    [[a, b], [c, d]]
+    [a, b, c, d]
 }

@@ -262,23 +262,15 @@ fn run(
     }
     let target = &tiles.target;
     let depth = weights_len(tiles.channels);
-    let weights = tiles.weights.get(channels.start * depth..channels.end * depth)?.as_ptr();
+    let (start, end) = (channels.start.checked_mul(depth)?, channels.end.checked_mul(depth)?);
+    let weights = tiles.weights.get(start..end)?.as_ptr();
     let records = target.channels.get(channels.clone())?.as_ptr_range();
     if weights.align_offset(WEIGHTS_ALIGN) != 0 {
         return None;
     }
     let place = place(tiles, out, &target.grid, channels.start, channels.len())?;
     let out = out.as_mut_ptr().wrapping_add(place);
-    let (skip_values, skip_grid) = match skip {
-        None => (out.cast_const(), Grid::line(0, 0)),
-        Some(SkipValues { values: None, .. }) => (out.cast_const(), target.grid),
-        Some(SkipValues { values: Some(values), grid, channel, .. }) => {
-            let own = channels.start - channel;
-            let place = self::place(tiles, values, grid, own, channels.len())?;
-            (values.as_ptr().wrapping_add(place), *grid)
-        }
-    };
-    let (zero_point, skip_shift) = skip.map_or((0, 0), |skip| (skip.zero_point, skip.shift));
+    let joining = Joining::of(tiles, &channels, skip, out)?;
     let panel = panel.as_mut_ptr();
     let sums = panel.wrapping_add(panel_len(tiles.channels)? - SUMS);
     let point_len = TILES * size_of::<i16>() * tiles.channels;
@@ -294,12 +286,12 @@ fn run(
         out,
         column: target.grid.column,
         row_len: target.grid.row,
-        skip: skip_values,
-        skip_column: skip_grid.column,
-        skip_row_len: skip_grid.row,
-        skip_offset: -i32::from(zero_point),
-        skip_rounding: skip_rounding(skip_shift),
-        skip_shift: skip_shift.into(),
+        skip: joining.values,
+        skip_column: joining.grid.column,
+        skip_row_len: joining.grid.row,
+        skip_offset: -i32::from(joining.zero_point),
+        skip_rounding: skip_rounding(joining.shift),
+        skip_shift: joining.shift.into(),
         zero_point: target.epilogue.zero_point.into(),
         entries: [TILES - tiles.tiles, 0],
         skip_entries: [0; 2],
@@ -309,6 +301,40 @@ fn run(
     // these channels of all pixels exist; a shortcut in `out` is read by the pointer that `out` is written by.
     unsafe { channels_of_tiles(job) };
     Some(())
+}
+
+/// A shortcut, as the assembly wants it.
+struct Joining {
+    /// Of the last tile's first pixel.
+    values: *const i8,
+    /// Its distance of columns is 0 when none joins.
+    grid: Grid,
+    zero_point: i8,
+    shift: u8,
+}
+
+impl Joining {
+    /// What joins some channels, whose last tile's first pixel is at `out`.
+    #[inline(always)]
+    fn of(
+        tiles: &Tiles<'_>,
+        channels: &Range<usize>,
+        skip: Option<&SkipValues<'_>>,
+        out: *const i8,
+    ) -> Option<Self> {
+        let Some(skip) = skip else {
+            return Some(Self { values: out, grid: Grid::line(0, 0), zero_point: 0, shift: 0 });
+        };
+        let (values, grid) = match skip.values {
+            None => (out, tiles.target.grid),
+            Some(values) => {
+                let own = channels.start - skip.channel;
+                let place = place(tiles, values, &skip.grid, own, channels.len())?;
+                (values.as_ptr().wrapping_add(place), skip.grid)
+            }
+        };
+        Some(Self { values, grid, zero_point: skip.zero_point, shift: skip.shift })
+    }
 }
 
 /// Where a channel of the last tile's first pixel is; `None` when it, any pixel of a tile or one of the `count` channels is not in `values`.
