@@ -4,10 +4,12 @@
 #     ./run.sh CORE [MODEL.r8 [PICTURES.bin]]
 #     ./run.sh CORE kernels
 #
-# CORE is m0, m3, m4, m7, m33 or m55; m4+target, m7+target and m33+target run models that were converted for that core
-# (`resi8 convert --target`). Without MODEL the small network of the runtime's tests is used. PICTURES are CIFAR-10 records; with them it prints their classes, one a line. `kernels` compares the microkernels with the normative arithmetic instead.
+# CORE is m0, m3, m4, m7, m33 or m55, or m4+target, m7+target or m33+target to run a model that was converted for it
+# (`resi8 convert --target`). Without MODEL the small network of the runtime's tests is used. PICTURES are CIFAR-10
+# records; with them it prints their classes, one a line. `kernels` compares the microkernels with the normative arithmetic
+# instead.
 set -euo pipefail
-usage=$(sed -n '2,11s/^# \{0,1\}//p' "$0")
+usage=$(sed -n '2,10s/^# \{0,1\}//p' "$0")
 if [ -n "${2:-}" ] && [ "$2" != kernels ]; then
     MODEL=$(realpath "$2")
     export MODEL

@@ -43,6 +43,7 @@ fn main() -> ! {
             (0..CASES / 10).for_each(|seed| kernels::check_elementwise(table, isa.name(), seed));
             if let Some(transformed) = &table.transformed {
                 (0..CASES / 10).for_each(|seed| kernels::check_transformed(transformed, isa.name(), seed));
+                host.text("kernel_check: ran transformed weights, ", isa.name());
             }
             host.text("kernel_check: ran ", isa.name());
         }
