@@ -32,8 +32,8 @@ firmware_example() {
 # firmware_convert CORE FILE: converts the network of the tests for a core.
 firmware_convert() {
     local models=converter/models name=${1%+target}
-    CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8-converter -- convert $models/resnet8-cifar10.onnx \
-        --preprocess cifar --calibration $models/calibration/drawn_128.bin --labels $models/cifar10-labels.txt \
+    CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8-converter -- convert "$models/resnet8-cifar10.onnx" \
+        --preprocess cifar --calibration "$models/calibration/drawn_128.bin" --labels "$models/cifar10-labels.txt" \
         --target "cortex-$name" -o "$2" >/dev/null
 }
 
