@@ -2,6 +2,8 @@
 # Sourced by test.sh and by firmware-examples/record.sh: the firmware examples on every core, in QEMU.
 
 readonly firmware_cores="m3 m4 m7 m33 m55 m0 rv32"
+# Cores that run a model which is converted for them, too.
+readonly firmware_targets="m4+target m7+target m33+target"
 # A core for every instruction set.
 readonly firmware_isas="m3 cortexm-v7
 m4 cortexm-dsp
@@ -25,6 +27,14 @@ firmware_example() {
     local example=(firmware-examples/cortex-m-rust/run.sh "$1")
     if [ "$1" = rv32 ]; then example=(firmware-examples/riscv-rust/run.sh); fi
     CARGO_TARGET_DIR=$target timeout --kill-after=5 300 "${example[@]}" "${@:2}" </dev/null
+}
+
+# firmware_convert CORE FILE: converts the network of the tests for a core.
+firmware_convert() {
+    local models=converter/models name=${1%+target}
+    CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8-converter -- convert "$models/resnet8-cifar10.onnx" \
+        --preprocess cifar --calibration "$models/calibration/drawn_128.bin" --labels "$models/cifar10-labels.txt" \
+        --target "cortex-$name" -o "$2" >/dev/null
 }
 
 # firmware_image CORE
@@ -107,6 +117,7 @@ firmware_limits() {
     library=$(firmware_measure "$2" library)
     echo "$1: arena and stack $((arena + stack)) bytes, stack $stack, code $library"
     case $1 in
+        *+target) ((arena + stack <= firmware_memory && stack <= firmware_stack)) ;;
         m3 | m4 | m7 | m33) ((arena + stack <= firmware_memory && stack <= firmware_stack && library <= firmware_code)) ;;
         m55) ((arena + stack <= firmware_memory)) ;;
     esac
@@ -114,7 +125,12 @@ firmware_limits() {
 
 # firmware_run CORE: builds and runs the example; leaves its output in a file.
 firmware_run() {
-    firmware_example "$1" >"$target/firmware-$1.txt"
+    local model=()
+    if [ "$1" != "${1%+target}" ]; then
+        model=("$target/firmware-$1.r8")
+        firmware_convert "$1" "${model[0]}"
+    fi
+    firmware_example "$1" "${model[@]}" >"$target/firmware-$1.txt"
     cat "$target/firmware-$1.txt"
     grep -q '^self-test: every layer is right$' "$target/firmware-$1.txt"
 }
@@ -141,6 +157,11 @@ firmware_pictures() {
         firmware_example "$core" "$model" "$pictures" | diff "$target/firmware-classes.txt" -
         echo "$core: the classes of 200 pictures are those of this machine"
     done
+    model=$target/firmware-mlperf-m7.r8
+    "$target/release/resi8" convert "$RESI8_DATA/models/resnet8_mlperf_cifar10.onnx" --preprocess raw --target cortex-m7 \
+        --calibration "$RESI8_DATA/cifar10/train_calib_1000.bin" -o "$model"
+    firmware_example m7+target "$model" "$pictures" | diff "$target/firmware-classes.txt" -
+    echo "m7, converted for it: the classes of 200 pictures are those of this machine"
 }
 
 # Every kernel of a core's tables, on the core, against the formulas.
@@ -149,6 +170,7 @@ firmware_kernels() {
     BUILD_STD=core,alloc firmware_example "$core" kernels | tee "$log"
     grep -q '^kernel_check: ran portable$' "$log"
     grep -q "^kernel_check: ran $isa\$" "$log"
+    if [ "$isa" = cortexm-dsp ]; then grep -q "^kernel_check: ran transformed weights, $isa\$" "$log"; fi
 }
 
 firmware_sections() {
@@ -158,7 +180,7 @@ firmware_sections() {
         row "firmware, emulated" "NOT ON THIS SYSTEM: SKIPPED"
         return
     fi
-    for core in $firmware_cores; do
+    for core in $firmware_cores $firmware_targets; do
         section "firmware $core" firmware_check "$core"
     done
     while read -r core isa; do

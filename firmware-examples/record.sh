@@ -8,8 +8,9 @@ readonly target=${CARGO_TARGET_DIR:-$PWD/target}
 # shellcheck source=../.ci/firmware.sh
 . .ci/firmware.sh
 
+readonly cores="$firmware_cores $firmware_targets"
 lines=()
-for core in $firmware_cores; do
+for core in $cores; do
     firmware_run "$core"
     lines+=("$(firmware_line "$core" "$target/firmware-$core.txt")")
 done
@@ -28,7 +29,8 @@ done
     echo 'Written by `firmware-examples/record.sh` from runs in QEMU with the network of the tests; `.ci/firmware.sh` fails when one of'
     echo 'them grows by more than 3 %. Each line: `firmware-examples/cortex-m-rust/run.sh CORE`, or `riscv-rust/run.sh` for `rv32`, then'
     echo '`size -A` of the image; `rodata` is without model and picture, `library` is `text` and `rodata` without the functions of the'
-    echo 'example and of its crates. Instructions are those of one inference and of the check of the model, the rest bytes.'
+    echo 'example and of its crates. Instructions are those of one inference and of the check of the model, the rest bytes. Cores with'
+    echo '`+target` run a model that was converted for them, `resi8 convert --target`.'
     echo
     echo "| core | ${firmware_measures// / | } |"
     echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
@@ -42,12 +44,12 @@ done
     echo 'The stack is the deepest of the whole program, by paint that is no longer there at its end; the C example is in `cortex-m-c`. Of an'
     echo 'inference, in instructions of each layer:'
     echo
-    echo "| layer | ${firmware_cores// / | } |"
-    echo "|---|---:|---:|---:|---:|---:|---:|---:|"
+    echo "| layer | ${cores// / | } |"
+    echo "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     layers=$(sed -n 's/^instructions, layer \([0-9]*\) .*/\1/p' "$target/firmware-m3.txt")
     for layer in $layers; do
         printf '| %s ' "$layer"
-        for core in $firmware_cores; do
+        for core in $cores; do
             printf '| %s ' "$(firmware_number "$target/firmware-$core.txt" "instructions, layer $layer")"
         done
         echo '|'

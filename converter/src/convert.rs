@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use resi8::{Isa, Model, Preprocess};
 
 use crate::calibrate::{Calibration, Observer, QuantParams, RangeMethod, calibrate, quant_params};
-use crate::emit::{Extras, emit};
+use crate::emit::{Emitted, Extras, emit};
 use crate::float::{FloatModel, FoldCheck, check_folding, folded_to_onnx};
 use crate::fold::fold;
 use crate::folded::{Conv, Folded, Op, TensorId};
@@ -15,6 +15,7 @@ use crate::measure::{Measurement, Pixels, measure, to_float};
 use crate::memory::{self, MemoryPlan};
 use crate::onnx::OnnxModel;
 use crate::quantize::{Quantized, quantize};
+use crate::target::{Memory, Target, pack};
 
 /// What a conversion is told beside the network.
 #[derive(Debug, Clone)]
@@ -33,6 +34,8 @@ pub struct Options {
     pub threads: NonZeroUsize,
     /// `key: value` lines for the file.
     pub info: String,
+    /// The microcontroller that the file is for, and its memory; `None` for a file for all processors.
+    pub target: Option<(Target, Memory)>,
 }
 
 /// Shows how far a long piece of work is.
@@ -50,6 +53,8 @@ pub trait Progress: Sync {
 pub struct Conversion {
     /// The model file.
     pub file: Vec<u8>,
+    /// The microcontroller that it is for.
+    pub target: Option<Target>,
     /// The float network after folding.
     pub folded: Folded,
     /// The integers.
@@ -143,7 +148,8 @@ pub fn convert(
     let memory = memory::plan(&quantized);
     let extras =
         Extras { preprocess: options.preprocess, labels: options.labels.clone(), info: options.info.clone() };
-    let file = emit(&quantized, &memory, &extras)?;
+    let Emitted { content, file } = emit(&quantized, &memory, &extras)?;
+    let packed = options.target.map(|(target, memory)| pack(&content, target, memory)).transpose()?;
 
     progress.start("measuring", split.measured.len());
     let model = Model::parse(&file)?;
@@ -154,7 +160,9 @@ pub fn convert(
         })?;
     progress.finish();
     let warnings = warnings(notes, &folded, &calibration, &split);
-    Ok(Conversion { file, folded, quantized, memory, fold_check, measurement, split, warnings })
+    let file = packed.map_or(file, |packed| packed.file);
+    let target = options.target.map(|(target, _)| target);
+    Ok(Conversion { file, target, folded, quantized, memory, fold_check, measurement, split, warnings })
 }
 
 fn check_options(folded: &Folded, options: &Options) -> Result<()> {

@@ -1,7 +1,7 @@
 //! From the quantized and planned network to the bytes of a model file, self-test hashes included.
 
 use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord, WindowRecord};
-use resi8::format::write::Content;
+use resi8::format::write::{Content, LAYER_WEIGHTS_ALIGN};
 use resi8::{
     AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, Plan, Preprocess, RunError, Session,
 };
@@ -38,20 +38,26 @@ pub struct Extras {
 /// Seed of the self-test's input.
 const SELF_TEST_SEED: u32 = 0x7265_7369;
 
-/// Layers' weights start at multiples of this within the weights section.
-const LAYER_WEIGHTS_ALIGN: usize = 16;
+/// A model file and what is in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Emitted {
+    /// The records that the file is made of.
+    pub content: Content,
+    /// Its bytes.
+    pub file: Vec<u8>,
+}
 
 /// Writes the model, runs it once on the self-test's input, and writes it again with the hashes of every layer.
 ///
 /// # Errors
 /// See [`EmitError`].
-pub fn emit(network: &Quantized, plan: &MemoryPlan, extras: &Extras) -> Result<Vec<u8>, EmitError> {
+pub fn emit(network: &Quantized, plan: &MemoryPlan, extras: &Extras) -> Result<Emitted, EmitError> {
     let mut content = content(network, plan, extras)?;
     let draft = to_bytes(&content)?;
     content.self_test_hashes = self_test_hashes(&Model::parse(&draft)?)?;
     let file = to_bytes(&content)?;
     Model::parse(&file)?;
-    Ok(file)
+    Ok(Emitted { content, file })
 }
 
 fn to_bytes(content: &Content) -> Result<Vec<u8>, EmitError> {

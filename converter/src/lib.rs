@@ -3,6 +3,8 @@
 //! ```text
 //! ONNX file -> OnnxModel -> Ir -> Folded -> Calibration -> Quantized -> MemoryPlan -> bytes
 //! ```
+//!
+//! A microcontroller's file is made from the content of the one for all processors, see [`target`].
 
 pub mod calibrate;
 pub mod convert;
@@ -19,3 +21,4 @@ pub mod parallel;
 pub mod quantize;
 pub mod report;
 pub mod synthetic;
+pub mod target;

@@ -1,5 +1,7 @@
 //! What a conversion tells its user, as one value that is printed as tables or as JSON.
 
+use resi8::model::Op;
+use resi8::{Isa, Layer, Model, Plan};
 use serde::Serialize;
 
 use crate::convert::Conversion;
@@ -35,7 +37,11 @@ pub struct Report {
     pub file_bytes: usize,
     /// Bytes of the ONNX file.
     pub float_bytes: u64,
-    /// Bytes of the arena with the portable kernels; other instruction sets are within their scratch of it.
+    /// The microcontroller that the file is for.
+    pub target: Option<&'static str>,
+    /// The kernels that the arena is for: the target's, or the portable ones; other instruction sets are within their scratch of it.
+    pub isa: &'static str,
+    /// Bytes of the arena with them.
     pub arena_bytes: usize,
     /// Bytes of it that hold activations.
     pub activation_bytes: usize,
@@ -56,6 +62,8 @@ pub struct LayerReport {
     pub kind: &'static str,
     /// Output rows, columns, channels.
     pub output: [usize; 3],
+    /// Whether its weights are transformed for the target.
+    pub transformed: bool,
     /// Multiply-accumulates.
     pub macs: u64,
     /// Smallest and largest weight scale of its channels; none for pools.
@@ -74,7 +82,7 @@ impl Report {
     /// # Errors
     /// The model file does not load, which a finished conversion rules out.
     pub fn new(conversion: &Conversion, float_bytes: u64) -> anyhow::Result<Self> {
-        let model = resi8::Model::parse(&conversion.file)?;
+        let model = Model::parse(&conversion.file)?;
         let Measurement { layers: errors, logits, total, agree, .. } = &conversion.measurement;
         let layers: Vec<LayerReport> = model
             .layers()
@@ -87,6 +95,7 @@ impl Report {
             .collect();
         let worst = layers.iter().enumerate().min_by(|(_, a), (_, b)| a.sqnr_db.total_cmp(&b.sqnr_db));
         let fold = conversion.fold_check.worst();
+        let isa = conversion.target.map_or(Isa::Portable, |target| target.isa);
         Ok(Self {
             warnings: conversion.warnings.clone(),
             calibration_samples: conversion.split.calibration.len(),
@@ -101,7 +110,9 @@ impl Report {
             logit_sqnr_db: logits.sqnr_db(),
             file_bytes: conversion.file.len(),
             float_bytes,
-            arena_bytes: resi8::Plan::new(model, resi8::Isa::Portable)?.arena_len(),
+            target: conversion.target.map(|target| target.name),
+            isa: isa.name(),
+            arena_bytes: Plan::buffer_lens(&model, isa)?.arena_len,
             activation_bytes: conversion.memory.activation_bytes,
             activation_bytes_bound: conversion.memory.lower_bound,
             macs: model.macs(),
@@ -111,7 +122,7 @@ impl Report {
 }
 
 fn layer_report(
-    layer: &resi8::Layer<'_>,
+    layer: &Layer<'_>,
     quantized: &QuantizedLayer,
     tensor: &QuantizedTensor,
     error: &TensorError,
@@ -124,6 +135,7 @@ fn layer_report(
         name: quantized.name.clone(),
         kind: layer.kind(),
         output: layer.output.size(),
+        transformed: matches!(&layer.op, Op::Conv(conv) if conv.is_transformed()),
         macs: layer.macs(),
         weight_scale: (!quantized.weights.is_empty()).then_some(range),
         activation_range: (!is_logits).then(|| [real(-128), real(127)]),

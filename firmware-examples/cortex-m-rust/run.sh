@@ -4,8 +4,10 @@
 #     ./run.sh CORE [MODEL.r8 [PICTURES.bin]]
 #     ./run.sh CORE kernels
 #
-# CORE is m0, m3, m4, m7, m33 or m55. Without MODEL the small network of the runtime's tests is used. PICTURES are CIFAR-10
-# records; with them it prints their classes, one a line. `kernels` compares the microkernels with the normative arithmetic instead.
+# CORE is m0, m3, m4, m7, m33 or m55, or m4+target, m7+target or m33+target to run a model that was converted for it
+# (`resi8 convert --target`). Without MODEL the small network of the runtime's tests is used. PICTURES are CIFAR-10
+# records; with them it prints their classes, one a line. `kernels` compares the microkernels with the normative arithmetic
+# instead.
 set -euo pipefail
 usage=$(sed -n '2,10s/^# \{0,1\}//p' "$0")
 if [ -n "${2:-}" ] && [ "$2" != kernels ]; then
@@ -22,7 +24,8 @@ cd "$(dirname "$0")"
 # Instructions of a tick of SysTick: 1e9 / (clock * 2^shift of -icount), as a fraction. SysTick has 24 bits, so it wraps after 84
 # million instructions of a board with 25 MHz, or after 671 million with shift 0, which Cortex-M0 needs.
 shift=3
-case ${1:-} in
+core=${1:-}
+case ${core%+target} in
     # QEMU's board with a Cortex-M0 has 16 KiB of memory; a Cortex-M3 runs the same instructions.
     m0) triple=thumbv6m-none-eabi board=mps2 machine=mps2-an385 features=(v6) ticks=(40 1) shift=0 ;;
     m3) triple=thumbv7m-none-eabi board=mps2 machine=mps2-an385 features=(v7) ticks=(5 1) ;;
@@ -32,7 +35,7 @@ case ${1:-} in
     m55) triple=thumbv8m.main-none-eabihf board=an547 machine=mps3-an547 features=(mve) ticks=(125 32) ;;
     *) echo "$usage" >&2; exit 2 ;;
 esac
-core=$1
+case $core in *+target) features+=(target) ;; esac
 target=${CARGO_TARGET_DIR:-$PWD/target}/cortex-m-rust/$core
 program=cortex-m-rust
 if [ "${2:-}" = kernels ]; then

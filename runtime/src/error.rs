@@ -79,6 +79,16 @@ pub enum PlanError {
     /// This CPU or this build lacks the instruction set.
     #[error("instruction set {0} is not available on this CPU or in this build")]
     IsaUnavailable(crate::Isa),
+    /// The weights are transformed for other kernels.
+    #[error(
+        "the weights of layer {layer} are transformed for kernels that instruction set {isa} does not have: convert without --target"
+    )]
+    OtherTarget {
+        /// The first layer with such weights.
+        layer: usize,
+        /// The instruction set that was asked for.
+        isa: crate::Isa,
+    },
     /// The buffers would not fit the address space.
     #[error("the model needs more memory than this machine can address")]
     TooLarge,

@@ -2,11 +2,13 @@
 
 use core::num::NonZero;
 
+use crate::Isa;
 use crate::arith::Multiplier;
 use crate::error::LoadError;
 use crate::format::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use crate::format::sections::Sections;
 use crate::format::{lines, validate};
+use crate::kernels::transformed;
 use crate::preprocess::{ChannelOrder, MAX_INPUT_CHANNELS, Preprocess, Resize};
 
 /// A validated, borrowed view of a model file. Weights and parameters are used where they are.
@@ -118,21 +120,25 @@ impl Tensor {
 /// Kernel or pooling window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    kernel: [u8; 2],
+    kernel: [NonZero<u8>; 2],
     stride: [u8; 2],
     pads: [u8; 4],
 }
 
 impl Window {
-    const fn new(record: &WindowRecord) -> Self {
-        let WindowRecord { kernel, stride, pads } = *record;
-        Self { kernel, stride, pads }
+    /// `None` for [`WindowRecord::NONE`].
+    const fn new(record: &WindowRecord) -> Option<Self> {
+        let WindowRecord { kernel: [rows, columns], stride, pads } = *record;
+        match (NonZero::new(rows), NonZero::new(columns)) {
+            (Some(rows), Some(columns)) => Some(Self { kernel: [rows, columns], stride, pads }),
+            _ => None,
+        }
     }
 
     /// Rows and columns.
     #[must_use]
     pub fn kernel(&self) -> [usize; 2] {
-        self.kernel.map(usize::from)
+        self.kernel.map(|size| size.get().into())
     }
 
     /// Vertical and horizontal stride.
@@ -228,8 +234,9 @@ impl Skip {
 pub struct Conv<'m> {
     /// Kernel, stride, padding.
     pub window: Window,
-    /// `[out][kernel row][kernel column][in]`.
+    /// `[out][kernel row][kernel column][in]`, or as [`crate::kernels::transformed`] has them.
     pub weights: &'m [i8],
+    transformed: bool,
     /// The sum of their magnitudes of the output channel where that is largest.
     pub weight_sum: u32,
     /// One per output channel.
@@ -245,6 +252,12 @@ pub struct Conv<'m> {
 }
 
 impl Conv<'_> {
+    /// Whether its weights are transformed.
+    #[must_use]
+    pub const fn is_transformed(&self) -> bool {
+        cfg!(feature = "transformed-weights") && self.transformed
+    }
+
     /// Rows and columns of what is convolved: the layer's output, or the map before its pooling, which is no tensor: a few of its
     /// rows exist at a time. `input` is the layer's.
     #[must_use]
@@ -346,6 +359,7 @@ impl Layer<'_> {
     #[must_use]
     pub const fn weight_count(&self) -> usize {
         match &self.op {
+            Op::Conv(conv) if conv.is_transformed() => conv.weights.len() / transformed::weights_len(1) * 9,
             Op::Conv(conv) => conv.weights.len(),
             Op::Dense { weights, .. } => weights.len(),
             Op::MaxPool(_) | Op::AveragePool { .. } => 0,
@@ -390,8 +404,8 @@ impl<'m> Model<'m> {
         let record = LayerRecord::read(self.sections.layers().get(index)?);
         let (input, output) = (self.tensor(record.input.into())?, self.tensor(index + 1)?);
         let op = match record.op {
-            LayerRecord::CONV => Op::Conv(self.conv(&record, input, output)?),
-            LayerRecord::MAX_POOL => Op::MaxPool(Window::new(&record.window)),
+            LayerRecord::CONV | LayerRecord::TRANSFORMED_CONV => Op::Conv(self.conv(&record, input, output)?),
+            LayerRecord::MAX_POOL => Op::MaxPool(Window::new(&record.window)?),
             LayerRecord::AVERAGE_POOL => Op::AveragePool {
                 channel: self.channels(&record, 1)?.iter().next()?,
                 acc_shift: record.acc_shift,
@@ -408,9 +422,11 @@ impl<'m> Model<'m> {
     }
 
     fn conv(&self, record: &LayerRecord, input: Tensor, output: Tensor) -> Option<Conv<'m>> {
-        let window = Window::new(&record.window);
+        let window = Window::new(&record.window)?;
         let [kh, kw] = window.kernel();
-        let count = (kh * kw * input.c()).checked_mul(output.c())?;
+        let transformed = cfg!(feature = "transformed-weights") && record.op == LayerRecord::TRANSFORMED_CONV;
+        let len = if transformed { transformed::weights_len(input.c()) } else { kh * kw * input.c() };
+        let count = len.checked_mul(output.c())?;
         let skip = match record.skip {
             LayerRecord::NO_SKIP => None,
             index => Some(Skip {
@@ -420,7 +436,6 @@ impl<'m> Model<'m> {
                 shift: record.skip_shift,
             }),
         };
-        let pool = (record.pool != WindowRecord::NONE).then(|| Window::new(&record.pool));
         let pad = match input.index() {
             0 => Pad::PerChannel(self.sections.graph().input_pad),
             _ => Pad::Uniform(input.zero_point),
@@ -428,12 +443,13 @@ impl<'m> Model<'m> {
         Some(Conv {
             window,
             weights: self.weights(record, count)?,
+            transformed,
             weight_sum: record.weight_sum,
             channels: self.channels(record, output.c())?,
             pad,
             clamp: [record.low, record.high],
             skip,
-            pool,
+            pool: Window::new(&record.pool),
         })
     }
 
@@ -449,6 +465,13 @@ impl<'m> Model<'m> {
     pub fn layers(&self) -> impl Iterator<Item = Layer<'m>> + use<'m> {
         let model = *self;
         (0..self.layer_count()).map_while(move |index| model.layer(index))
+    }
+
+    /// The instruction set that the converter has transformed weights for, if it has; only the portable kernels run such a model too.
+    #[must_use]
+    pub fn target(&self) -> Option<Isa> {
+        let transformed = |layer: Layer<'_>| matches!(&layer.op, Op::Conv(conv) if conv.is_transformed());
+        self.layers().any(transformed).then_some(Isa::CortexmDsp)
     }
 
     /// Tensor `index`: 0 is the input, `i + 1` the output of layer `i`; `None` past the last one.

@@ -67,6 +67,10 @@ impl<'m> Plan<'m> {
             // A reference to the layer where it was made, as in a run: a value would be copied.
             let layer = &model.layer(index);
             let layer = layer.as_ref().ok_or(PlanError::TooLarge)?;
+            if matches!(&layer.op, Op::Conv(conv) if conv.is_transformed()) && kernels.transformed().is_none()
+            {
+                return Err(PlanError::OtherTarget { layer: index, isa: kernels.isa });
+            }
             let (scratch, layer_packed) = layer_memory(layer, kernels, threads).ok_or(PlanError::TooLarge)?;
             let room = scratch_room(&model, layer.index, scratch).ok_or(PlanError::TooLarge)?;
             arena_len = arena_len.max(room.end);

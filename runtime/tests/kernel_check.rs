@@ -16,7 +16,9 @@ mod common;
 use std::time::Instant;
 
 use common::Values;
-use common::kernels::{check_conv, check_elementwise, check_winograd, check_winograd_bound, finish};
+use common::kernels::{
+    check_conv, check_elementwise, check_transformed, check_winograd, check_winograd_bound, finish,
+};
 use resi8::Isa;
 use resi8::kernels::{ConvBlock, Direct, Kernels, Packing, Patches, Shape};
 
@@ -80,6 +82,11 @@ fn check_all(kernels: &Kernels, name: &str) {
             check_winograd(winograd, name, seed);
         }
         check_winograd_bound(winograd, name);
+    }
+    if let Some(transformed) = &kernels.transformed {
+        for seed in 0..cases / 10 {
+            check_transformed(transformed, name, seed);
+        }
     }
     for seed in 0..cases / 10 {
         check_elementwise(kernels, name, seed);

@@ -74,7 +74,7 @@ fn any_changed_byte_is_noticed() {
 #[test]
 fn any_changed_byte_with_a_checksum_that_fits() {
     let (mut accepted, mut refused) = (0, 0);
-    for content in [tiny(), tiny_with_fused_pool()] {
+    for content in [tiny(), tiny_with_fused_pool(), tiny_with_transformed_weights()] {
         let file = content.to_bytes().unwrap();
         for at in 0..file.len() {
             for value in
@@ -96,11 +96,11 @@ fn any_changed_byte_with_a_checksum_that_fits() {
 
 #[test]
 fn several_changed_bytes_with_a_checksum_that_fits() {
-    let files = [tiny(), tiny_with_fused_pool(), network(2, Values::Random)]
+    let files = [tiny(), tiny_with_fused_pool(), tiny_with_transformed_weights(), network(2, Values::Random)]
         .map(|content| content.to_bytes().unwrap());
     let mut random = common::Random::new(11);
     for round in 0..300_000 {
-        let mut changed = files[round % 3].clone();
+        let mut changed = files[round % files.len()].clone();
         // Aim at the header, the section table and the records: weights are almost always fine.
         for _ in 0..random.size(1, 4) {
             let at = random.size(0, changed.len().min(700) - 1);
@@ -256,9 +256,66 @@ fn rules_of_fused_pools() {
     check_rules(tiny_with_fused_pool, cases);
 }
 
+/// A block of two convolutions with transformed weights, the second one with a shortcut.
+fn tiny_with_transformed_weights() -> Content {
+    let mut b = Builder::new([4, 4, 3], Values::Random, 5);
+    let stem = b.conv(0, 16, WindowSpec::POINT, None);
+    let inner = b.conv(stem, 16, WindowSpec::SAME3, None);
+    let skip = SkipSpec { tensor: stem, stride: 1, channel: 0, in_place: true };
+    let block = b.conv(inner, 16, WindowSpec::SAME3, Some(skip));
+    let pooled = b.max_pool(block, WindowSpec { kernel: [2, 2], stride: [1, 1], pads: [0; 4] });
+    b.dense(pooled, 3);
+    b.finish().with_transformed(&[1, 2]).unwrap()
+}
+
+#[test]
+fn rules_of_transformed_weights() {
+    let geometry = "layer 1: only a 3x3 convolution of stride 1 with whole tiles of 2x2 outputs, a multiple of 16 input channels \
+                    and no pooling has transformed weights";
+    let not_transformed = "layer 1: its transformed weights are not those of int8 weights from -127 to 127";
+    let cases: &[(&str, Change)] = &[
+        ("accepted", |_| ()),
+        (geometry, |c| {
+            (c.layers[1].window.kernel, c.layers[1].window.pads) = ([1, 1], [0; 4]);
+        }),
+        (geometry, |c| {
+            (c.tensors[2].h, c.tensors[2].w) = (2, 2);
+            c.layers[1].window.stride = [2, 2];
+        }),
+        (geometry, |c| c.tensors[1].c = 8),
+        (geometry, |c| {
+            c.tensors[2].h = 3;
+            c.layers[1].window.pads[0] = 0;
+        }),
+        (geometry, |c| {
+            c.layers[1].pool = WindowRecord { kernel: [1, 1], stride: [1, 1], pads: [0; 4] };
+        }),
+        (not_transformed, |c| flip_weight(c, 1, 0)),
+        (not_transformed, |c| flip_weight(c, 1, 16 * 7 + 3)),
+        (not_transformed, |c| flip_weight(c, 1, 16 * 16 * 15)),
+        ("layer 1: its weight sum is not that of its weights", |c| c.layers[1].weight_sum += 1),
+        ("layer 1: its transformed weights do not start at a multiple of 4 bytes in memory", |c| {
+            c.weights.insert(0, 0);
+            c.layers.iter_mut().for_each(|layer| layer.weights += 1);
+        }),
+        ("layer 1: an accumulator can wrap", |c| {
+            c.channels[c.layers[1].channels as usize].bias = 1 << 28;
+        }),
+        ("layer 3: only a convolution can have a shortcut", |c| c.layers[3].skip = 0),
+        ("layer 0: a weight is -128", |c| c.weights[5] = -128),
+        ("layer 2: its weights are not in the file or not in order", |c| c.layers[2].weights -= 4),
+    ];
+    check_rules(tiny_with_transformed_weights, cases);
+}
+
+/// Changes the lowest bit of one of a layer's transformed weights.
+fn flip_weight(content: &mut Content, layer: usize, weight: usize) {
+    content.weights[content.layers[layer].weights as usize + 2 * weight] ^= 1;
+}
+
 #[test]
 fn another_version_is_refused_by_name() {
     let mut file = tiny().to_bytes().unwrap();
     file[8] = 7;
-    assert_eq!(Model::parse(&file).unwrap_err(), LoadError::Version { found: 7, supported: 2 });
+    assert_eq!(Model::parse(&file).unwrap_err(), LoadError::Version { found: 7, supported: 3 });
 }

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Builder, Random, SkipSpec, Values, WindowSpec, input_of, naive, network, plans, run};
 use resi8::format::write::Content;
-use resi8::{Isa, Model, Plan};
+use resi8::{Isa, Model, Plan, PlanError};
 
 fn check(content: &Content, what: &str) {
     let file = content.to_bytes().unwrap();
@@ -30,6 +30,52 @@ fn networks_with_every_layer_and_shortcut() {
         for values in Values::ALL {
             check(&network(seed, values), &format!("network {seed}, {values:?} weights"));
         }
+    }
+}
+
+/// A convolution whose weights can be transformed: any padding, with a shortcut of its own memory, in place, of stride 2, or none.
+fn transformable(random: &mut Random, values: Values, seed: u64) -> (Content, usize) {
+    let [h, w] = [2 * random.size(1, 9), 2 * random.size(1, 11)];
+    let (channels, out) = (16 * random.size(1, 3), random.size(1, 20));
+    let [top, left] = [random.size(0, 2), random.size(0, 2)];
+    let window = WindowSpec { kernel: [3, 3], stride: [1, 1], pads: [top, left, 2 - top, 2 - left] };
+    let half = WindowSpec { kernel: [1, 1], stride: [2, 2], pads: [0; 4] };
+    let mut b = Builder::new([2 * h, 2 * w - 1, 3], values, seed);
+    let first = b.conv(0, channels, half, None);
+    let shortcut = b.conv(0, out, half, None);
+    let channel = random.size(0, out.saturating_sub(3));
+    let skip = match random.size(0, if out < 3 { 2 } else { 3 }) {
+        0 => None,
+        1 => Some(SkipSpec { tensor: shortcut, stride: 1, channel: 0, in_place: true }),
+        2 => Some(SkipSpec { tensor: shortcut, stride: 1, channel: 0, in_place: false }),
+        _ => Some(SkipSpec { tensor: 0, stride: 2, channel, in_place: false }),
+    };
+    let tensor = b.conv(first, out, window, skip);
+    let mean = b.average_pool(tensor);
+    b.dense(mean, 3);
+    (b.finish(), tensor - 1)
+}
+
+#[test]
+fn transformed_weights() {
+    let mut random = Random::new(3);
+    for case in 0..200 {
+        let values = random.pick(&Values::ALL);
+        let (content, layer) = transformable(&mut random, values, case);
+        let file = content.with_transformed(&[layer]).unwrap().to_bytes().unwrap();
+        let model = Model::parse(&file).unwrap_or_else(|error| panic!("case {case}: {error}"));
+        let neutral = content.to_bytes().unwrap();
+        let neutral = Model::parse(&neutral).unwrap();
+        assert_eq!((model.macs(), model.parameters()), (neutral.macs(), neutral.parameters()));
+        let input = input_of(&model.input(), values, case);
+        let expected = naive::run(&content, &input);
+        for isa in Isa::available() {
+            match Plan::new(model, isa) {
+                Ok(plan) => assert!(run(&plan, &input, 0x55) == expected, "case {case}, {isa}"),
+                Err(error) => assert_eq!(error, PlanError::OtherTarget { layer, isa }),
+            }
+        }
+        assert!(Plan::new(model, Isa::Portable).is_ok());
     }
 }
 

@@ -11,6 +11,7 @@ use resi8_converter::convert::{Options, convert as convert_network};
 use resi8_converter::measure::Pixels;
 use resi8_converter::onnx::{self, ImportOptions, OnnxModel};
 use resi8_converter::report::Report;
+use resi8_converter::target::{Memory, Target};
 use resi8_picture::{Dataset, DatasetOptions};
 use resi8_run::{output, say};
 
@@ -45,9 +46,41 @@ pub(crate) struct ConvertArgs {
     /// Threads for the float network
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<NonZeroUsize>,
+    /// Microcontroller that the file is for: cortex-m0, -m3, -m4, -m7, -m33, -m55, -m85 or riscv32. For M4, M7 and M33, 3x3 weights are
+    /// transformed for kernels with fewer multiplications (more flash; the runtime's feature `transformed-weights`); the others
+    /// read the weights in the order that every file has. Tells the arena of that processor
+    #[arg(long, value_name = "NAME")]
+    target: Option<Target>,
+    /// Largest model file, in bytes, or with K or M: layers are transformed while it suffices
+    #[arg(long, value_name = "SIZE", requires = "target", value_parser = parse_size)]
+    flash: Option<usize>,
+    /// Largest arena, likewise
+    #[arg(long, value_name = "SIZE", requires = "target", value_parser = parse_size)]
+    ram: Option<usize>,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Reads a number of bytes, of 1024 or of 1024 * 1024.
+fn parse_size(text: &str) -> Result<usize, String> {
+    let (digits, unit) = match text.char_indices().next_back() {
+        Some((end, 'K' | 'k')) => (&text[..end], 1 << 10),
+        Some((end, 'M' | 'm')) => (&text[..end], 1 << 20),
+        _ => (text, 1),
+    };
+    let size = digits.parse().ok().and_then(|number: usize| number.checked_mul(unit));
+    size.ok_or_else(|| "give a number of bytes, such as 36864, 36K or 1M".to_owned())
+}
+
+impl ConvertArgs {
+    /// The microcontroller that the file is for, and its memory.
+    fn target(&self) -> Option<(Target, Memory)> {
+        let unlimited = Memory::UNLIMITED;
+        let memory =
+            Memory { flash: self.flash.unwrap_or(unlimited.flash), ram: self.ram.unwrap_or(unlimited.ram) };
+        self.target.map(|target| (target, memory))
+    }
 }
 
 /// Runs the command.
@@ -68,6 +101,7 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
         measured_samples: args.measure,
         threads: args.threads.unwrap_or_else(default_threads),
         info: info(&args.model, &args.calibration, args.ranges),
+        target: args.target(),
     };
     let sample = |index: usize| sample(&dataset, index);
     if !args.json {
@@ -168,9 +202,19 @@ fn print_summary(report: &Report) -> Result<()> {
         report.file_bytes as f64 / report.float_bytes.max(1) as f64 * 100.0,
         output::bytes(float_bytes)
     )?;
+    if let Some(target) = report.target {
+        let transformed = report.layers.iter().filter(|layer| layer.transformed).count();
+        match transformed {
+            0 => say!("target    {target}: all weights in the order that every file has")?,
+            _ => say!(
+                "target    {target}: weights of {transformed} layers transformed, for a runtime with the feature `transformed-weights`"
+            )?,
+        }
+    }
     say!(
-        "arena     {} ({} bytes of activations, the least possible in this order is {})",
+        "arena     {} with {} ({} bytes of activations, the least possible in this order is {})",
         output::bytes(report.arena_bytes),
+        report.isa,
         output::grouped(report.activation_bytes as u64),
         output::grouped(report.activation_bytes_bound as u64)
     )?;

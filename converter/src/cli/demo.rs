@@ -128,6 +128,7 @@ fn convert_embedded(network: &OnnxModel, preprocess: Preprocess) -> Result<(Vec<
         measured_samples: dataset.len(),
         threads: default_threads(),
         info: convert_command::info(Path::new("resnet8-cifar10.onnx"), Path::new("drawn_128.bin"), method),
+        target: None,
     };
     let sample = |index: usize| convert_command::sample(&dataset, index);
     let conversion = convert(network, &options, dataset.len(), sample, &Bar::new())?;

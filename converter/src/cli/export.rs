@@ -37,9 +37,10 @@ pub(crate) struct ExportArgs {
     /// What the files are called and the identifiers of C begin with
     #[arg(long, default_value = "model")]
     name: String,
-    /// Instruction set whose buffer sizes are stated; for Cortex-M3 cortexm-v7, M4, M7 and M33 cortexm-dsp, M55 cortexm-mve
-    #[arg(long, value_name = "NAME", value_parser = parse_isa, default_value_t = Isa::Portable)]
-    isa: Isa,
+    /// Instruction set whose buffer sizes are stated; for Cortex-M3 cortexm-v7, M4, M7 and M33 cortexm-dsp, M55 cortexm-mve. By default
+    /// portable, or the one that the model was converted for
+    #[arg(long, value_name = "NAME", value_parser = parse_isa)]
+    isa: Option<Isa>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -59,8 +60,9 @@ struct Exported {
 pub(crate) fn export(args: &ExportArgs) -> Result<()> {
     let bytes = file::read(&args.model)?;
     let model = file::parse(&args.model, &bytes)?;
-    let lens = Plan::buffer_lens(&model, args.isa).map_err(file::plan_error)?;
-    let export = Export::new(&model, &bytes, args.isa, lens, &args.name).with_context(|| {
+    let isa = args.isa.or(model.target()).unwrap_or(Isa::Portable);
+    let lens = Plan::buffer_lens(&model, isa).map_err(file::plan_error)?;
+    let export = Export::new(&model, &bytes, isa, lens, &args.name).with_context(|| {
         format!("`{}` is no name: --name takes a letter, then up to 23 letters, digits and _", args.name)
     })?;
     let files = files(args, &export, &bytes);
@@ -72,7 +74,7 @@ pub(crate) fn export(args: &ExportArgs) -> Result<()> {
     }
     let exported = Exported {
         files: files.iter().map(|file| file.path.display().to_string()).collect(),
-        isa: args.isa.name(),
+        isa: isa.name(),
         arena_bytes: lens.arena_len,
         packed_bytes: lens.packed_len,
         file_bytes: bytes.len(),

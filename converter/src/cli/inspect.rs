@@ -52,13 +52,14 @@ struct LayerLine {
     zero_point: i8,
     macs: u64,
     weights: usize,
+    transformed: bool,
 }
 
 /// Runs the command.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let bytes = file::read(&args.model.model)?;
     let model = file::parse(&args.model.model, &bytes)?;
-    let isa = args.model.isa();
+    let isa = args.model.isa.or(model.target()).unwrap_or_else(resi8::Isa::best);
     let input = model.input();
     let inspection = Inspection {
         sizes: Sizes::new(&model, isa)?,
@@ -99,6 +100,7 @@ fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
             zero_point: layer.output.zero_point(),
             macs: layer.macs(),
             weights: layer.weight_count(),
+            transformed: matches!(layer.op, Op::Conv(conv) if conv.is_transformed()),
         }
     };
     model.layers().map(line).collect()
@@ -122,10 +124,12 @@ fn print(model: &Model<'_>, inspection: &Inspection) -> Result<()> {
             output::grouped(line.bytes as u64),
             output::count(line.macs),
             output::grouped(line.weights as u64),
+            if line.transformed { "transformed".to_owned() } else { String::new() },
         ]
     };
     let rows = inspection.layers.iter().enumerate().map(row).collect();
-    let headings = ["tensor", "layer", "kind", "window", "reads", "output", "at", "bytes", "MACs", "weights"];
+    let headings =
+        ["tensor", "layer", "kind", "window", "reads", "output", "at", "bytes", "MACs", "weights", ""];
     say!("{}\n", output::table(&headings, 6, rows))?;
     say!("Activations in the arena over time (the input is tensor 0):\n{}\n", memory_map::draw(model))?;
     say!("{}\n", inspection.sizes.words())?;

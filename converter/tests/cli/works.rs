@@ -48,6 +48,63 @@ fn inspect_shows_layers_memory_and_sizes() {
     assert_eq!(inspection["layers"].as_array().unwrap().len(), 11);
 }
 
+/// Converts the bundled network for a target and returns the report.
+fn convert_for(target: &[&str], output: &Path) -> Value {
+    run(convert(&network(), output).args(["--json", "--target"]).args(target)).json()
+}
+
+/// Layers of a report whose weights are transformed.
+fn transformed(report: &Value) -> Vec<usize> {
+    let layers = report["layers"].as_array().unwrap().iter().enumerate();
+    layers.filter(|(_, layer)| layer["transformed"] == true).map(|(index, _)| index).collect()
+}
+
+#[test]
+fn weights_are_transformed_for_a_target() {
+    let folder = folder();
+    let path = folder.path().join("m7.r8");
+    let report = convert_for(&["cortex-m7"], &path);
+    assert_eq!((&report["target"], &report["isa"]), (&"cortex-m7".into(), &"cortexm-dsp".into()));
+    assert_eq!(transformed(&report), [1, 2, 5, 8]);
+    let inspection = run(resi8("inspect").arg(&path).arg("--json")).json();
+    for key in ["arena_bytes", "file_bytes", "macs", "parameters", "isa"] {
+        assert_eq!(inspection[key], report[key], "{key}");
+    }
+    assert_eq!(transformed(&inspection), [1, 2, 5, 8]);
+    let text = run(resi8("inspect").arg(&path)).succeeded();
+    assert_eq!(text.lines().filter(|line| line.contains("3x3") && line.contains("transformed")).count(), 4);
+
+    let neutral = folder.path().join("neutral.r8");
+    run(&mut convert(&network(), &neutral)).succeeded();
+    let picture = bundled("pictures/cat-1.png");
+    let answer =
+        |model: &Path| run(resi8("run").arg(model).arg(&picture).args(["--isa", "portable"])).succeeded();
+    assert_eq!(answer(&path), answer(&neutral));
+
+    run(resi8("export").arg(&path).args(["--rust", "."]).current_dir(&folder)).succeeded();
+    let module = std::fs::read_to_string(folder.path().join("model.rs")).unwrap();
+    assert!(module.contains(&format!("ARENA_LEN: usize = {};", report["arena_bytes"])), "{module}");
+}
+
+#[test]
+fn a_target_has_limits_and_may_want_nothing() {
+    let folder = folder();
+    let path = folder.path().join("small.r8");
+    let report = convert_for(&["cortex-m4", "--flash", "120K"], &path);
+    assert!((1..4).contains(&transformed(&report).len()));
+    assert!(report["file_bytes"].as_u64().unwrap() <= 120 << 10);
+    let report = convert_for(&["cortex-m33", "--ram", "34880"], &path);
+    assert!((1..4).contains(&transformed(&report).len()));
+    assert_eq!(report["arena_bytes"], 34880);
+
+    let neutral = folder.path().join("neutral.r8");
+    run(&mut convert(&network(), &neutral)).succeeded();
+    for target in ["cortex-m0", "cortex-m3", "cortex-m55", "riscv32"] {
+        assert!(transformed(&convert_for(&[target], &path)).is_empty(), "{target}");
+        assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&neutral).unwrap(), "{target}");
+    }
+}
+
 #[test]
 fn run_names_the_bundled_pictures() {
     let pictures: Vec<PathBuf> =

@@ -233,3 +233,25 @@ fn wrong_arguments() {
     run(&mut eval).refused(&["--samples"]);
     assert!(names(out.path()).is_empty());
 }
+
+#[test]
+fn targets_and_their_memory() {
+    let folder = folder();
+    let path = folder.path().join("net.r8");
+    let convert_for = |arguments: &[&str]| run(convert(&network(), &path).args(arguments));
+    convert_for(&["--target", "cortex-m9"]).refused(&["`cortex-m9` is no target", "cortex-m7"]);
+    convert_for(&["--flash", "1M"]).refused(&["--target"]);
+    convert_for(&["--target", "cortex-m7", "--flash", "much"]).refused(&["such as 36864, 36K or 1M"]);
+    convert_for(&["--target", "cortex-m7", "--flash", "80K"]).failed(&["bytes and --flash allows 81920"]);
+    convert_for(&["--target", "cortex-m7", "--ram", "32K"])
+        .failed(&["bytes on cortex-m7 and --ram allows 32768"]);
+    assert!(names(folder.path()).is_empty());
+    // Only its own kernels and the portable ones run such a model.
+    convert_for(&["--target", "cortex-m7"]).succeeded();
+    let others = resi8::Isa::available().filter(|isa| *isa != resi8::Isa::Portable);
+    for isa in others {
+        let mut command = resi8("run");
+        command.arg(&path).arg(bundled("pictures/cat-1.png")).args(["--isa", isa.name()]);
+        run(&mut command).failed(&["convert without --target", "--isa portable"]);
+    }
+}

@@ -85,6 +85,7 @@ pub fn options(preprocess: Preprocess) -> Options {
         labels: vec![],
         method: RangeMethod::Mse,
         calibration_samples: 500,
+        target: None,
         measured_samples: 100,
         threads: threads(),
         info: String::new(),

@@ -41,6 +41,10 @@ fn main() -> ! {
         if let Some(table) = Kernels::for_isa(isa) {
             (0..CASES).for_each(|seed| kernels::check_conv(table, isa.name(), seed));
             (0..CASES / 10).for_each(|seed| kernels::check_elementwise(table, isa.name(), seed));
+            if let Some(transformed) = &table.transformed {
+                (0..CASES / 10).for_each(|seed| kernels::check_transformed(transformed, isa.name(), seed));
+                host.text("kernel_check: ran transformed weights, ", isa.name());
+            }
             host.text("kernel_check: ran ", isa.name());
         }
     }

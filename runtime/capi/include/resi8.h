@@ -75,7 +75,8 @@ enum {
     RESI8_ERR_INDEX = 17,           /* there is no layer or class of that number */
     RESI8_ERR_NO_LABELS = 18,       /* the model has no labels */
     RESI8_ERR_SELF_TEST = 19,       /* a layer gives other values than on the machine that converted the model */
-    RESI8_ERR_MODEL_CHANGED = 20    /* the model has changed while it was in use */
+    RESI8_ERR_MODEL_CHANGED = 20,   /* the model has changed while it was in use */
+    RESI8_ERR_OTHER_TARGET = 21     /* the model was converted for another processor: convert without --target */
 };
 
 /* Memory for one network that runs. What is in it is the library's; the caller only gives it a place. */

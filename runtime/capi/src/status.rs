@@ -51,11 +51,13 @@ pub enum Status {
     SelfTest = 19,
     /// The model has changed while it was in use.
     ModelChanged = 20,
+    /// The model's weights are transformed for another processor.
+    OtherTarget = 21,
 }
 
 impl Status {
     /// All of them: entry `i` has the value `i`.
-    const ALL: [Self; 21] = [
+    const ALL: [Self; 22] = [
         Self::Ok,
         Self::Null,
         Self::Misaligned,
@@ -77,6 +79,7 @@ impl Status {
         Self::NoLabels,
         Self::SelfTest,
         Self::ModelChanged,
+        Self::OtherTarget,
     ];
 
     const fn text(self) -> &'static CStr {
@@ -104,6 +107,7 @@ impl Status {
             Self::NoLabels => c"the model has no labels",
             Self::SelfTest => c"self-test: a layer gives other values than on the machine that converted the model",
             Self::ModelChanged => c"the model has changed while it was in use",
+            Self::OtherTarget => c"the model was converted for another processor: convert without --target",
         }
     }
 }
@@ -121,8 +125,11 @@ impl From<LoadError> for Status {
 }
 
 impl From<PlanError> for Status {
-    fn from(_: PlanError) -> Self {
-        Self::TooLarge
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::OtherTarget { .. } => Self::OtherTarget,
+            _ => Self::TooLarge,
+        }
     }
 }
 

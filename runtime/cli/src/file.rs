@@ -142,6 +142,7 @@ pub fn plan(model: Model<'_>, isa: Isa) -> Result<Plan<'_>> {
 pub fn plan_error(error: PlanError) -> anyhow::Error {
     match error {
         PlanError::IsaUnavailable(_) => anyhow!("{error}; `resi8-run info` lists those that are"),
+        PlanError::OtherTarget { .. } => anyhow!("{error}, or try it with `--isa portable`"),
         _ => error.into(),
     }
 }

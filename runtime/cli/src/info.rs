@@ -91,21 +91,25 @@ pub fn info(args: &InfoArgs) -> Result<()> {
         (Some(path), Some(bytes)) => Some(file::parse(path, bytes)?),
         _ => None,
     };
-    let sizes = model.as_ref().map(|model| Sizes::new(model, Isa::best())).transpose()?;
+    let isa = model.and_then(|model| model.target()).unwrap_or_else(Isa::best);
+    let sizes = model.as_ref().map(|model| Sizes::new(model, isa)).transpose()?;
     let info = Info {
         version: env!("CARGO_PKG_VERSION"),
         format_version: resi8::format::FORMAT_VERSION,
         isas: Isa::available().map(Isa::name).collect(),
-        isa: Isa::best().name(),
+        isa: isa.name(),
         sizes,
     };
     if args.json {
         return output::print_json(&info);
     }
     say!("resi8 {}, model format {}", info.version, info.format_version)?;
-    say!("instruction sets here: {} (best: {})", info.isas.join(", "), info.isa)?;
+    say!("instruction sets here: {} (best: {})", info.isas.join(", "), Isa::best())?;
     if let (Some(model), Some(sizes)) = (model, info.sizes) {
         let input = model.input();
+        if let Some(target) = model.target() {
+            say!("weights transformed for {target}")?;
+        }
         say!("\n{}", sizes.words())?;
         say!("\n{}", resi8_picture::words(&model.preprocess(), input.h(), input.w()))?;
         if !model.info().is_empty() {

@@ -15,7 +15,7 @@ pub mod write;
 pub const MAGIC: [u8; 8] = *b"\x89RESI8\r\n";
 
 /// Version of the format that this crate reads and writes.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 
 /// Activations start at multiples of this many bytes from the start of the arena.
 pub const TENSOR_ALIGN: usize = 64;

@@ -139,6 +139,18 @@ pub enum Problem {
     WeightCount,
     #[error("a weight is -128")]
     WeightOutOfRange,
+    #[error(
+        "its weights are transformed, which this build does not read: convert without --target, or build the runtime with the feature `transformed-weights`"
+    )]
+    TransformedWeights,
+    #[error(
+        "only a 3x3 convolution of stride 1 with whole tiles of 2x2 outputs, a multiple of 16 input channels and no pooling has transformed weights"
+    )]
+    TransformedGeometry,
+    #[error("its transformed weights do not start at a multiple of 4 bytes in memory")]
+    TransformedAlignment,
+    #[error("its transformed weights are not those of int8 weights from -127 to 127")]
+    NotTransformed,
     #[error("its weight sum is not that of its weights")]
     WeightSum,
     #[error("the unused bytes of a channel record are not 0")]

@@ -183,7 +183,7 @@ impl WindowRecord {
 /// One layer: 40 bytes. Its output is tensor `index + 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LayerRecord {
-    /// [`Self::CONV`], [`Self::MAX_POOL`], [`Self::AVERAGE_POOL`] or [`Self::DENSE`].
+    /// [`Self::CONV`], [`Self::MAX_POOL`], [`Self::AVERAGE_POOL`], [`Self::DENSE`] or [`Self::TRANSFORMED_CONV`].
     pub op: u8,
     /// Kernel of a convolution or window of a max pooling.
     pub window: WindowRecord,
@@ -224,8 +224,16 @@ impl LayerRecord {
     pub const AVERAGE_POOL: u8 = 3;
     /// `op` of the classifier.
     pub const DENSE: u8 = 4;
+    /// `op` of a convolution whose weights are transformed, see [`crate::kernels::transformed`].
+    pub const TRANSFORMED_CONV: u8 = 5;
     /// `skip` of a layer without a shortcut.
     pub const NO_SKIP: u16 = 0xffff;
+
+    /// Whether it is a convolution, of whatever weights.
+    #[must_use]
+    pub const fn is_conv(&self) -> bool {
+        matches!(self.op, Self::CONV | Self::TRANSFORMED_CONV)
+    }
 
     /// Reads the record.
     #[must_use]

@@ -26,7 +26,7 @@ pub enum SectionKind {
     Layers = 3,
     /// [`ChannelRecord`]s.
     Channels = 4,
-    /// int8 weights, aligned to [`WEIGHTS_ALIGN`].
+    /// int8 weights, or transformed ones as int16, aligned to [`WEIGHTS_ALIGN`].
     Weights = 5,
     /// One [`PreprocessRecord`].
     Preprocess = 6,

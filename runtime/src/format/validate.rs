@@ -7,6 +7,7 @@ use super::sections::{SectionKind, Sections};
 use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN, lines};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
 use crate::error::LoadError;
+use crate::kernels::transformed;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
 
 /// A check that fails names its problem; the caller adds the place.
@@ -138,18 +139,14 @@ fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, in
     let output = tensor(sections, index + 1)?;
     let last = index + 1 == sections.layers().len();
     ensure(last == (layer.op == LayerRecord::DENSE), Problem::LastLayer)?;
-    ensure(
-        layer.op == LayerRecord::CONV || layer.skip == LayerRecord::NO_SKIP,
-        Problem::ShortcutWithoutConvolution,
-    )?;
-    ensure(
-        layer.op == LayerRecord::CONV || layer.pool == WindowRecord::NONE,
-        Problem::PoolingWithoutConvolution,
-    )?;
+    ensure(layer.is_conv() || layer.skip == LayerRecord::NO_SKIP, Problem::ShortcutWithoutConvolution)?;
+    ensure(layer.is_conv() || layer.pool == WindowRecord::NONE, Problem::PoolingWithoutConvolution)?;
     ensure(layer.low <= layer.high, Problem::Clamp)?;
     let skip_channels = check_skip(sections, layer, index, &output)?;
     match layer.op {
-        LayerRecord::CONV => check_conv(sections, used, layer, [&input, &output], skip_channels),
+        LayerRecord::CONV | LayerRecord::TRANSFORMED_CONV => {
+            check_conv(sections, used, layer, [&input, &output], skip_channels)
+        }
         LayerRecord::MAX_POOL => check_max_pool(layer, &input, &output),
         LayerRecord::AVERAGE_POOL => check_average_pool(sections, used, layer, [&input, &output]),
         LayerRecord::DENSE => check_products(sections, used, layer, len(&input), output.c, 0),
@@ -185,8 +182,22 @@ fn check_conv(
     let size = check_pool_of_conv(&layer.pool, map)?;
     ensure(size == [output.h, output.w].map(u32::from), Problem::OutputSize)?;
     ensure(layer.acc_shift == 0, Problem::ConvolutionShift)?;
+    check_transformed(layer, input, output)?;
     let fan_in = u64::from(layer.window.kernel[0]) * u64::from(layer.window.kernel[1]) * u64::from(input.c);
     check_products(sections, used, layer, fan_in, output.c, skip_channels)
+}
+
+/// This build reads transformed weights, and the layer is one that can have them.
+fn check_transformed(layer: &LayerRecord, input: &TensorRecord, output: &TensorRecord) -> Check {
+    if layer.op != LayerRecord::TRANSFORMED_CONV {
+        return Ok(());
+    }
+    ensure(cfg!(feature = "transformed-weights"), Problem::TransformedWeights)?;
+    let window = layer.window.kernel == [3, 3] && layer.window.stride == [1, 1];
+    let whole_tiles = output.h.is_multiple_of(2) && output.w.is_multiple_of(2);
+    let whole_words = usize::from(input.c).is_multiple_of(transformed::CHANNELS);
+    let fits = window && whole_tiles && whole_words && layer.pool == WindowRecord::NONE;
+    ensure(fits, Problem::TransformedGeometry)
 }
 
 /// Rows and columns that are left of a convolution's map, which is no tensor when a pooling follows but obeys the
@@ -276,20 +287,59 @@ fn check_products(
 ) -> Check {
     let too_many = Problem::WeightCount;
     let fan_in = usize::try_from(fan_in).map_err(|_| too_many)?;
-    let count = fan_in.checked_mul(channels.into()).ok_or(too_many)?;
+    let form = WeightForm::of(layer, fan_in);
+    let count = form.len.checked_mul(channels.into()).ok_or(too_many)?;
     let channels = used.channels(sections, layer, channels.into())?;
     let weights = used.weights(sections, layer, count)?;
+    ensure(weights.as_ptr().align_offset(form.align) == 0, Problem::TransformedAlignment)?;
     let first = u32::from(layer.skip_channel);
     let skip = first..first + u32::from(skip_channels);
     let mut largest = 0;
-    for ((weights, record), index) in weights.chunks_exact(fan_in.max(1)).zip(channels).zip(0u32..) {
+    for ((weights, record), index) in weights.chunks_exact(form.len.max(1)).zip(channels).zip(0u32..) {
         let channel = channel(record)?;
         let term = check_skip_multiplier(&channel, layer.skip_shift, skip.contains(&index))?;
-        let sum = magnitude(weights).ok_or(Problem::WeightOutOfRange)?;
-        check_accumulator(&channel, sum.saturating_mul(128).saturating_add(term), layer.acc_shift)?;
+        let sum = (form.magnitude)(weights).ok_or(form.problem)?;
+        check_accumulator(&channel, sum.saturating_mul(128).saturating_add(term), form.shift)?;
         largest = largest.max(sum);
     }
     ensure(largest == layer.weight_sum.into(), Problem::WeightSum)
+}
+
+/// How the weights of a layer are stored.
+struct WeightForm {
+    /// Bytes of an output channel.
+    len: usize,
+    /// What their place in memory is a multiple of.
+    align: usize,
+    /// The sum of an output channel's magnitudes, if its weights are in range.
+    magnitude: fn(&[i8]) -> Option<u64>,
+    /// What is wrong when they are not.
+    problem: Problem,
+    /// By how much their accumulators are shifted left.
+    shift: u8,
+}
+
+impl WeightForm {
+    /// That of a layer with `fan_in` weights an output channel.
+    fn of(layer: &LayerRecord, fan_in: usize) -> Self {
+        let neutral = Self {
+            len: fan_in,
+            align: 1,
+            magnitude,
+            problem: Problem::WeightOutOfRange,
+            shift: layer.acc_shift,
+        };
+        match layer.op {
+            LayerRecord::TRANSFORMED_CONV if cfg!(feature = "transformed-weights") => Self {
+                len: transformed::weights_len(fan_in / 9),
+                align: transformed::WEIGHTS_ALIGN,
+                magnitude: transformed::magnitude,
+                problem: Problem::NotTransformed,
+                shift: transformed::SHIFT,
+            },
+            _ => neutral,
+        }
+    }
 }
 
 /// A channel record whose unused bytes are 0.

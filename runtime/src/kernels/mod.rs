@@ -14,7 +14,8 @@
 //! # Winograd
 //!
 //! A table may also have the steps of [`winograd`]: 3x3 convolutions, and 7x7 of stride 2, in a quarter to a half of the
-//! multiplications, with the same result to the bit.
+//! multiplications, with the same result to the bit. [`transformed`] is such a method for weights that the converter has transformed
+//! already, for microcontrollers.
 
 use crate::Isa;
 use crate::format::records::ChannelRecord;
@@ -32,6 +33,7 @@ pub mod peak;
 pub mod portable;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod simd;
+pub mod transformed;
 pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -45,6 +47,8 @@ pub struct Kernels {
     pub direct: Direct,
     /// 3x3 and 7x7 convolution by Winograd's method.
     pub winograd: Option<winograd::Winograd>,
+    /// 3x3 convolution of weights that were transformed at conversion.
+    pub transformed: Option<transformed::Transformed>,
     /// One output of a dense layer, without rounding: `sum(weights * input)`.
     pub dot: fn(input: &[i8], weights: &[i8]) -> i32,
     /// `out[c] = max(out[c], input[c])`.
@@ -385,6 +389,11 @@ impl Kernels {
             None => None,
         };
         Self { winograd, ..self }
+    }
+
+    /// The steps for transformed weights. Without the feature there are none, so that the linker leaves all of it out.
+    pub(crate) const fn transformed(&self) -> Option<&transformed::Transformed> {
+        if cfg!(feature = "transformed-weights") { self.transformed.as_ref() } else { None }
     }
 
     /// The table of an instruction set; `None` when this CPU or this build lacks it.

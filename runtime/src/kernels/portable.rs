@@ -3,6 +3,7 @@
 //! The loops are written so that the compiler can turn the innermost one into vector code on hosts; on a
 //! microcontroller the same loops read the weights in place from flash.
 
+use super::transformed::{self, Input, POINTS, Tiles, Transformed};
 use super::{ConvBlock, Direct, Kernels, Shape, Target};
 use crate::Isa;
 use crate::arith::requantize;
@@ -18,6 +19,7 @@ pub static KERNELS: Kernels = Kernels {
     isa: Isa::Portable,
     direct: Direct { mr: MR, nr: NR, block_bytes: 0, block_columns: usize::MAX, packing: None, conv },
     winograd: None,
+    transformed: Transformed { transform_input, conv: conv_transformed }.if_enabled(),
     dot,
     max_into,
     sum_into,
@@ -122,4 +124,85 @@ pub(super) fn copy_into(out: &mut [i8], input: &[i8]) {
     if let (Some(out), Some(input)) = (out.get_mut(..len), input.get(..len)) {
         out.copy_from_slice(input);
     }
+}
+
+/// See [`Transformed::transform_input`].
+fn transform_input(input: &Input<'_>, panel: &mut [u32]) -> Option<()> {
+    let line = |[a, b, c, d]: [i16; 4]| [b + c, c - b, a - c, d - b];
+    let fours = input.channels / 4;
+    let panel: &mut [[[i16; 4]; transformed::TILES]] = bytemuck::try_cast_slice_mut(panel).ok()?;
+    for (tile, channel) in (0..input.tiles).flat_map(|tile| (0..input.channels).map(move |c| (tile, c))) {
+        let mut pixels = [[0; 4]; 4];
+        for (row, pixels) in pixels.iter_mut().enumerate() {
+            let values = input.values.get(row * input.row + 2 * tile * input.channels + channel..)?;
+            for (column, pixel) in pixels.iter_mut().enumerate() {
+                *pixel = i16::from(*values.get(column * input.channels)?);
+            }
+        }
+        let rows = transpose(transpose(pixels).map(line)).map(line);
+        for (point, value) in rows.into_iter().flatten().enumerate() {
+            let four = panel.get_mut(point * fours + channel / 4)?.get_mut(tile)?;
+            *four.get_mut(transformed::place(channel))? = value;
+        }
+    }
+    Some(())
+}
+
+fn transpose([[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]]: [[i16; 4]; 4]) -> [[i16; 4]; 4] {
+    [[a, e, i, m], [b, f, j, n], [c, g, k, o], [d, h, l, p]]
+}
+
+/// See [`Transformed::conv`]; keeps no sums in the panel.
+fn conv_transformed(tiles: &Tiles<'_>, panel: &mut [u32], out: &mut [i8]) -> Option<()> {
+    let fours = (tiles.channels / 4).max(1);
+    let weights: &[[i16; 4]] = bytemuck::try_cast_slice(tiles.weights).ok()?;
+    for first_channel in (0..tiles.target.channels.len()).step_by(NR) {
+        let target = Target { first_channel, ..tiles.target };
+        let weights = weights.get(first_channel * fours * POINTS..)?;
+        for tile in 0..tiles.tiles {
+            let mut sums = [[0; 4]; NR];
+            for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(fours * POINTS)) {
+                *sums = sums_of_tile(weights, panel, tile, fours)?;
+            }
+            for output in 0..4 {
+                let pixel = output / 2 * target.grid.width + 2 * tile + output % 2;
+                let acc = sums.map(|sums| sums.get(output).copied().unwrap_or_default());
+                store(&target, pixel, &acc, out)?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// The sums of a channel's four outputs of a tile, row by row.
+fn sums_of_tile(weights: &[[i16; 4]], panel: &[u32], tile: usize, fours: usize) -> Option<[i32; 4]> {
+    let panel: &[[[i16; 4]; transformed::TILES]] = bytemuck::try_cast_slice(panel).ok()?;
+    let mut products = [0; POINTS];
+    let of_points = weights.chunks_exact(fours).zip(panel.chunks_exact(fours));
+    for (product, (weights, input)) in products.iter_mut().zip(of_points) {
+        *product = sum_of_products(weights, input, tile)?;
+    }
+    Some(transform_back(products).map(|sum| sum >> transformed::SHIFT))
+}
+
+/// The product of a kernel and a tile at one point, modulo 2^32.
+fn sum_of_products(
+    weights: &[[i16; 4]],
+    input: &[[[i16; 4]; transformed::TILES]],
+    tile: usize,
+) -> Option<i32> {
+    weights.iter().zip(input).try_fold(0i32, |sum, (weights, tiles)| {
+        let products = weights.iter().zip(tiles.get(tile)?).map(|(&w, &x)| i32::from(w) * i32::from(x));
+        Some(sum.wrapping_add(products.sum()))
+    })
+}
+
+/// The sums of the four outputs from the products of the points, times four, modulo 2^32.
+fn transform_back(products: [i32; POINTS]) -> [i32; 4] {
+    let line =
+        |[a, b, c, d]: [i32; 4]| [a.wrapping_add(b).wrapping_add(c), a.wrapping_sub(b).wrapping_add(d)];
+    let rows: [[i32; 4]; 4] = bytemuck::cast(products);
+    let [[a, b], [c, d], [e, f], [g, h]] = rows.map(line);
+    let ([a, c], [b, d]) = (line([a, c, e, g]), line([b, d, f, h]));
+    [a, b, c, d]
 }

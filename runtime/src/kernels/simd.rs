@@ -76,6 +76,7 @@ macro_rules! table {
                 conv: compiled::conv,
             },
             winograd: $crate::kernels::simd::table!(@winograd $($costs, $stride_2, $blocks)?),
+            transformed: None,
             dot: compiled::dot,
             max_into: compiled::max_into,
             sum_into: compiled::sum_into,

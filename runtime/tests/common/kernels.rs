@@ -9,6 +9,7 @@ use core::ops::Range;
 
 use resi8::arith::{requantize, skip_term};
 use resi8::format::records::ChannelRecord;
+use resi8::kernels::transformed::{self, Input, TILES, Tiles, Transformed};
 use resi8::kernels::winograd::{self, Finish, Geometry, InputChunk, Multiply, Tile, Winograd};
 use resi8::kernels::{ConvBlock, Epilogue, Grid, Kernels, LayerWeights, Patches, Shape, SkipValues, Target};
 use resi8::model::Channel;
@@ -16,6 +17,9 @@ use resi8::model::Channel;
 use super::values::{Random, Values};
 
 const GUARD: i8 = 0x5a;
+
+/// What accumulators stay below.
+const LIMIT: i64 = resi8::arith::ACCUMULATOR_LIMIT;
 
 /// From a sum of products to an output, by the formulas.
 pub fn finish(target: &Target<'_>, pixel: usize, channel: usize, sum: i64, out: &mut [i8]) {
@@ -40,16 +44,17 @@ fn mostly_small(random: &mut Random) -> i8 {
     (random.range(0, reach) - 128) as i8
 }
 
-/// Channel records whose accumulators reach as far as the format allows, and ordinary ones.
+/// Channel records whose accumulators reach as far as `limit` allows, and ordinary ones.
 fn channel_records(
     random: &mut Random,
     count: usize,
     fan_in: usize,
     skip: bool,
     extreme: bool,
+    limit: i64,
 ) -> Vec<[u8; ChannelRecord::LEN]> {
     let spread = fan_in.isqrt() as i64 * 5000;
-    let reach = (1i64 << 30) - 1 - fan_in as i64 * 127 * 128 - (1 << 29);
+    let reach = limit - 1 - fan_in as i64 * 127 * 128 - limit / 2;
     (0..count)
         .map(|_| {
             let bias = if extreme { random.pick(&[-reach, reach]) } else { random.range(-spread, spread) };
@@ -60,8 +65,8 @@ fn channel_records(
             };
             let mantissa =
                 random.pick(&[1 << 30, i32::MAX, random.clone().range(1 << 30, i32::MAX.into()) as i32]);
-            let limit = if extreme { 2_000_000 } else { spread };
-            let skip_multiplier = if skip { random.range(-limit, limit) as i32 } else { 0 };
+            let largest = if extreme { limit / 512 - 1 } else { spread };
+            let skip_multiplier = if skip { random.range(-largest, largest) as i32 } else { 0 };
             ChannelRecord { bias: bias as i32, mantissa, skip_multiplier, shift: shift as u8 }.write()
         })
         .collect()
@@ -89,13 +94,14 @@ struct Outputs {
 }
 
 impl Outputs {
-    /// `pixels` pixels of `channels` values, in rows of `width`.
+    /// `pixels` pixels of `channels` values, in rows of `width`. The accumulators of `fan_in` products stay below `limit`.
     fn new(
         random: &mut Random,
         values: Values,
         [pixels, width]: [usize; 2],
         channels: usize,
         fan_in: usize,
+        limit: i64,
     ) -> Self {
         let (grid, end) = random_grid(random, pixels, width, channels);
         let skip_kind = random.size(0, 2);
@@ -111,7 +117,7 @@ impl Outputs {
             shift: random.size(0, 8) as u8,
         };
         let extreme = random.size(0, 3) == 0;
-        let mut records = channel_records(random, channels, fan_in, skip_kind > 0, extreme);
+        let mut records = channel_records(random, channels, fan_in, skip_kind > 0, extreme, limit);
         // Channels that the shortcut does not reach have no multiplier for it.
         for (channel, record) in records.iter_mut().enumerate() {
             if !(skip.channel..skip.channel + skip.channel_count).contains(&channel) {
@@ -205,7 +211,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     let weight_values = random.pick(&Values::ALL);
     let weights: Vec<i8> =
         (0..shape.channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
-    let outputs = Outputs::new(&mut random, values, [pixels, width], shape.channels, shape.depth());
+    let outputs = Outputs::new(&mut random, values, [pixels, width], shape.channels, shape.depth(), LIMIT);
     let patches = Patches { source: &input, grid, run_stride, run_len: shape.run_len, pixels };
     let what = format!("{name}/conv, seed {seed}: {shape:?}, {pixels} pixels");
 
@@ -309,7 +315,7 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let weights: Vec<i8> =
         (0..channels * shape.depth()).map(|i| weight_values.get(&mut random, i, -127)).collect();
     let pixels = side * side;
-    let outputs = Outputs::new(&mut random, values, [pixels * tiles, side], channels, shape.depth());
+    let outputs = Outputs::new(&mut random, values, [pixels * tiles, side], channels, shape.depth(), LIMIT);
     let what = format!("{name}/winograd, seed {seed}: {geometry:?} -> {channels} channels, {tiles} tiles");
 
     let mut packed = Guarded::new(geometry.panel_len() * channels.div_ceil(16));
@@ -449,6 +455,52 @@ fn check_geometry_bound(winograd: &Winograd, geometry: &Geometry, name: &str) {
         }
     }
     assert!(found == expected, "{name}/winograd at the bound of {geometry:?}: {found:?}");
+}
+
+/// A row of tiles and all output channels of a layer with transformed weights.
+pub fn check_transformed(transformed: &Transformed, name: &str, seed: u64) {
+    let mut random = Random::new(seed);
+    let values = random.pick(&Values::ALL);
+    let (inputs, channels, tiles) = (16 * random.size(1, 4), random.size(1, 20), random.size(1, TILES));
+    let row = (2 * tiles + 2) * inputs + random.size(0, 9);
+    let len = 3 * row + (2 * tiles + 2) * inputs;
+    let input: Vec<i8> = (0..len).map(|i| values.get(&mut random, i, -128)).collect();
+    let weight_values = random.pick(&Values::ALL);
+    let weights: Vec<i8> =
+        (0..9 * inputs * channels).map(|i| weight_values.get(&mut random, i, -127)).collect();
+    // Four times an accumulator stays below the limit.
+    let outputs = Outputs::new(&mut random, values, [4 * tiles, 2 * tiles], channels, 9 * inputs, LIMIT / 4);
+    let what = format!("{name}/transformed, seed {seed}: {inputs} -> {channels} channels, {tiles} tiles");
+
+    let mut stored = Guarded::new(32 * inputs * channels);
+    let points = stored.bytes().as_chunks_mut::<2>().0;
+    for (weights, points) in weights.chunks_exact(9 * inputs).zip(points.chunks_exact_mut(16 * inputs)) {
+        for channel in 0..inputs {
+            let kernel = core::array::from_fn(|tap| weights[tap * inputs + channel]);
+            let place = channel / 4 * 4 + [0, 2, 1, 3][channel % 4];
+            for (point, value) in transformed::transform(&kernel).into_iter().enumerate() {
+                points[point * inputs + place] = value.to_le_bytes().map(u8::cast_signed);
+            }
+        }
+    }
+    let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
+    let target = outputs.target(0);
+    for pixel in 0..4 * tiles {
+        let first = pixel / (2 * tiles) * row + pixel % (2 * tiles) * inputs;
+        for (channel, weights) in weights.chunks_exact(9 * inputs).enumerate() {
+            let patch = (0..3).flat_map(|kernel_row| &input[first + kernel_row * row..][..3 * inputs]);
+            let sum = patch.zip(weights).map(|(&q, &w)| i64::from(q) * i64::from(w)).sum();
+            finish(&target, pixel, channel, sum, &mut expected);
+        }
+    }
+    let panel_len = transformed::panel_len(inputs).unwrap();
+    let mut panel = vec![GUARD as u32; panel_len + 32];
+    let source = Input { values: &input, row, channels: inputs, tiles };
+    (transformed.transform_input)(&source, &mut panel[..panel_len]).unwrap();
+    let tiles = Tiles { weights: stored.bytes(), channels: inputs, tiles, target };
+    (transformed.conv)(&tiles, &mut panel[..panel_len], &mut found).unwrap();
+    assert!(panel[panel_len..].iter().all(|&word| word == GUARD as u32), "{what}: written past the end");
+    assert!(found == expected, "{what}: {target:?}");
 }
 
 pub fn check_elementwise(kernels: &Kernels, name: &str, seed: u64) {

@@ -19,16 +19,20 @@ use core::arch::asm;
 
 use super::layout::{self, Dsp, Layout};
 use super::tiles::{self, Job, Microkernel, SAVED, Tiles, channels_of_tile};
+use super::transformed;
 use crate::Isa;
 use crate::format::records::ChannelRecord;
+use crate::kernels::transformed::Transformed;
 use crate::kernels::{Kernels, Patches, Shape};
 
 /// Most pixels of a tile.
 const MR: usize = Dsp::MR;
 
 /// The table of [`Isa::CortexmDsp`].
-pub(in crate::kernels) static KERNELS: Kernels =
-    layout::table(Isa::CortexmDsp, layout::tiled::<Dsp>(tiles::pack_patches::<Dsp>, tiles::conv::<Dsp>));
+pub(in crate::kernels) static KERNELS: Kernels = layout::with_transformed(
+    layout::table(Isa::CortexmDsp, layout::tiled::<Dsp>(tiles::pack_patches::<Dsp>, tiles::conv::<Dsp>)),
+    Transformed { transform_input: transformed::transform_input, conv: transformed::conv },
+);
 
 impl Tiles for Dsp {
     fn lanes(pixels: usize) -> usize {

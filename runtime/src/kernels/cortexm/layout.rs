@@ -2,6 +2,7 @@
 //! that a converter on a host can say how much memory firmware needs.
 
 use crate::Isa;
+use crate::kernels::transformed::Transformed;
 use crate::kernels::{ConvBlock, Direct, Kernels, Packing, Patches, Shape, portable};
 
 /// The tiles of a table that packs patches.
@@ -69,6 +70,7 @@ pub(super) const fn table(isa: Isa, direct: Direct) -> Kernels {
         isa,
         direct,
         winograd: None,
+        transformed: None,
         dot: portable::dot,
         max_into: portable::max_into,
         sum_into: portable::sum_into,
@@ -76,10 +78,18 @@ pub(super) const fn table(isa: Isa, direct: Direct) -> Kernels {
     }
 }
 
+/// A table with the steps for transformed weights.
+pub(super) const fn with_transformed(table: Kernels, transformed: Transformed) -> Kernels {
+    Kernels { transformed: transformed.if_enabled(), ..table }
+}
+
 /// Tables for the sizes of buffers: their functions refuse to run.
 static SIZES: [Kernels; 3] = [
     table(Isa::CortexmV7, tiled::<V7>(|_, _, _, _| None, |_, _| None)),
-    table(Isa::CortexmDsp, tiled::<Dsp>(|_, _, _, _| None, |_, _| None)),
+    with_transformed(
+        table(Isa::CortexmDsp, tiled::<Dsp>(|_, _, _, _| None, |_, _| None)),
+        Transformed { transform_input: |_, _| None, conv: |_, _, _| None },
+    ),
     table(Isa::CortexmMve, in_place(|_, _| None)),
 ];
 

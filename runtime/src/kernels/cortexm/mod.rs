@@ -8,5 +8,7 @@ pub(super) mod layout;
 pub(super) mod mve;
 #[cfg(all(any(feature = "cortexm-v7", feature = "cortexm-dsp"), target_arch = "arm", target_os = "none"))]
 mod tiles;
+#[cfg(all(feature = "cortexm-dsp", target_arch = "arm", target_os = "none"))]
+mod transformed;
 #[cfg(all(feature = "cortexm-v7", target_arch = "arm", target_os = "none"))]
 pub(super) mod v7;

@@ -54,10 +54,7 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
     if !on_a_line(&target.grid) || !target.skip.as_ref().is_none_or(|skip| on_a_line(&skip.grid)) {
         return None;
     }
-    let joined = target.skip.as_ref().map_or(channels.end..channels.end, |skip| {
-        let within = |channel: usize| channel.max(channels.start).min(channels.end);
-        within(skip.channel)..within(skip.channel + skip.channel_count)
-    });
+    let joined = joined(target, &channels);
     let (mut first, mut panels) = (0, block.panels);
     while first < block.patches.pixels {
         let (panel, behind) = panels.split_at_checked(panel_len::<T>(shape)?)?;
@@ -69,6 +66,14 @@ pub(super) fn conv<T: Tiles>(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()
         (first, panels) = (first + T::MR, behind);
     }
     Some(())
+}
+
+/// Those of some channels that the shortcut joins; without one an empty range at their end.
+pub(super) fn joined(target: &Target<'_>, channels: &Range<usize>) -> Range<usize> {
+    let within = |channel: usize| channel.max(channels.start).min(channels.end);
+    target.skip.as_ref().map_or(channels.end..channels.end, |skip| {
+        within(skip.channel)..within(skip.channel + skip.channel_count)
+    })
 }
 
 /// The pixels of a tile.

@@ -157,19 +157,14 @@ fn set_source<'a>(
 ) -> Option<&'a mut [i8]> {
     let (padded, panels) = scratch.split_at_mut_checked(plan.padded_len)?;
     let (kernel, [down, right]) = (run.conv.window.kernel(), run.conv.window.stride());
-    let ([top, left, ..], [h, w, c]) = (run.conv.window.pads(), run.layer.input.size());
+    let c = run.layer.input.c();
     let height = (part.rows - 1) * down + kernel[0];
     let width = (part.columns - 1) * right + kernel[1];
     let seen = rows::Part { row: part.row * down, column: part.column * right, row_len: plan.row_len };
-    let rows_inside = seen.row >= top && seen.row + height <= top + h;
     let (source, row_len) = if plan.padded_len == 0 {
         (run.inputs.values.get(seen.row * seen.row_len + seen.column * c..)?, seen.row_len)
-    } else if rows_inside && seen.column >= left && seen.column + width <= left + w {
-        (run.inputs.values.get(((seen.row - top) * w + seen.column - left) * c..)?, w * c)
     } else {
-        let padded = padded.get_mut(..height * seen.row_len)?;
-        rows::copy_padded(run, &seen, padded)?;
-        (&*padded, seen.row_len)
+        rows::source(run, &seen, [height, width], padded)?
     };
     let (row, column) = (down * row_len, right * c);
     let one_row = row == part.columns * column;

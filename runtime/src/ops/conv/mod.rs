@@ -3,6 +3,7 @@
 mod direct;
 mod pooled;
 mod rows;
+mod transformed;
 mod winograd;
 
 use core::ops::Range;
@@ -30,6 +31,8 @@ enum Method {
     /// The rest of its plan is made again where it is carried out: stored, it would take a microcontroller's stack, which has no use
     /// for it.
     Winograd(Geometry),
+    /// Of weights that the converter has transformed; the layer says all else.
+    Transformed,
 }
 
 /// Memory of a method, and where its work can be cut.
@@ -86,7 +89,9 @@ impl ConvPlan {
         let winograd = kernels.winograd().and_then(|winograd| {
             Some((WinogradPlan::choose(conv, input, &map, winograd)?, &winograd.blocks))
         });
-        let (method, mut needs, block_rows) = if let Some((geometry, blocks)) = winograd {
+        let (method, mut needs, block_rows) = if conv.is_transformed() {
+            (Method::Transformed, transformed::needs(input, &map)?, transformed::ROWS)
+        } else if let Some((geometry, blocks)) = winograd {
             let (plan, needs) = WinogradPlan::new(geometry, &map, blocks)?;
             (Method::Winograd(geometry), needs, plan.output_rows())
         } else {
@@ -135,6 +140,7 @@ impl ConvPlan {
                 Some(packing) => (packing.pack_weights)(&source, packed),
                 None => Some(()),
             },
+            Method::Transformed => Some(()),
         }
     }
 }
@@ -198,10 +204,12 @@ impl<'a> ConvRun<'a> {
     }
 
     /// Convolves the rows `rows` of the map into `out`.
+    #[inline(always)]
     fn rows(&self, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         match &self.plan.method {
             Method::Direct(plan) => direct::run(self, plan, rows, out, scratch),
             Method::Winograd(geometry) => winograd::run(self, *geometry, rows, out, scratch),
+            Method::Transformed => transformed::run(self, rows, out, scratch),
         }
     }
 

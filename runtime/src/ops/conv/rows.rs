@@ -13,8 +13,31 @@ pub(super) struct Part {
     pub(super) row_len: usize,
 }
 
+/// A part of the padded input, [rows, columns], and the distance of its rows: in the input itself if it sees no padding, else copied into
+/// `padded`.
+#[inline(always)]
+pub(super) fn source<'a>(
+    run: &ConvRun<'a>,
+    part: &Part,
+    [rows, columns]: [usize; 2],
+    padded: &'a mut [i8],
+) -> Option<(&'a [i8], usize)> {
+    let ([top, left, ..], [h, w, c]) = (run.conv.window.pads(), run.layer.input.size());
+    let rows_inside = part.row >= top && part.row + rows <= top + h;
+    if rows_inside && part.column >= left && part.column + columns <= left + w {
+        let start = ((part.row - top) * w + part.column - left) * c;
+        return Some((run.inputs.values.get(start..)?, w * c));
+    }
+    let padded = padded.get_mut(..rows * part.row_len)?;
+    copy_padded(run, part, padded)?;
+    Some((padded, part.row_len))
+}
+
 /// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
 /// below the bottom padding is padding too.
+///
+/// Inlined: a frame more is more than the stack of a microcontroller has left for it.
+#[inline(always)]
 pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Option<()> {
     let ConvRun { conv, inputs: Inputs { values: input, .. }, kernels, .. } = *run;
     let [top, left, ..] = conv.window.pads();

@@ -57,6 +57,7 @@ static KERNELS: Kernels = Kernels {
         multiply: |job, products| winograd::multiply(NEON, job, products),
         transform_output: |job, out| winograd::transform_output(NEON, job, out),
     }),
+    transformed: None,
     dot: portable::dot,
     max_into: |out, input| NEON.max_into(out, input),
     sum_into: portable::sum_into,

@@ -42,6 +42,7 @@ pub(in crate::kernels) static KERNELS: Kernels = Kernels {
     isa: Isa::CortexmMve,
     direct: layout::in_place(conv),
     winograd: None,
+    transformed: None,
     dot: |input, weights| {
         // SAFETY: this build is for a CPU with MVE; both have so many values.
         unsafe { dot(input.as_ptr(), weights.as_ptr(), input.len().min(weights.len())) }
