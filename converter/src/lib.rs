@@ -19,3 +19,4 @@ pub mod parallel;
 pub mod quantize;
 pub mod report;
 pub mod synthetic;
+pub mod whole;
