@@ -92,6 +92,8 @@ arm_models() {
     find "$RESI8_DATA/imagenet/calib256" -type f | sort | sed -n 1,12p | xargs cp --target-directory "$photos"
     "$target/release/resi8" convert "$RESI8_DATA/models/resnet8_mlperf_cifar10.onnx" --preprocess raw \
         --calibration "$cifar" -o "$out/resnet8-mlperf.r8"
+    "$target/release/resi8" convert "$RESI8_DATA/models/resnet8_mlperf_cifar10.onnx" --preprocess raw --low-memory \
+        --calibration "$cifar" -o "$out/resnet8-mlperf-low-memory.r8"
     "$target/release/resi8" convert "$RESI8_DATA/models/resnet20_cifar10.onnx" --mean 0.485,0.456,0.406 \
         --std 0.229,0.224,0.225 --calibration "$cifar" -o "$out/resnet20.r8"
     "$target/release/resi8" convert "$RESI8_DATA/models/resnet18_imagenet.onnx" --preprocess imagenet \

@@ -15,7 +15,7 @@ readonly firmware_measures="instructions check text rodata library bss stack are
 
 # Bytes that no core may exceed whose kernels are written for it: memory of a run, its stack, and code with the checks of a model. Sums on
 # the stack of Helium's kernels are worth their 700 bytes.
-readonly firmware_memory=36864
+readonly firmware_memory=24832
 readonly firmware_stack=1024
 readonly firmware_code=24576
 
@@ -149,7 +149,7 @@ firmware_check() {
 
 # A trained network and labelled pictures give the same classes as on this machine.
 firmware_pictures() {
-    local core model=$target/arm-models/resnet8-mlperf.r8 pictures=$RESI8_DATA/mlperf-tiny-ic/ic01_200.bin
+    local core model=$target/arm-models/resnet8-mlperf-low-memory.r8 pictures=$RESI8_DATA/mlperf-tiny-ic/ic01_200.bin
     CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8 --features std --example classes -- "$model" "$pictures" \
         >"$target/firmware-classes.txt"
     [ "$(wc -l <"$target/firmware-classes.txt")" -eq 200 ]

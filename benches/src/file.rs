@@ -3,7 +3,7 @@
 use crate::common::{Builder, naive};
 use resi8::format::records::TensorRecord;
 use resi8::format::write::Content;
-use resi8::{AlignedBuf, Buffers, Isa, Layer, Model, Observer, Output, Plan, RunError, Session};
+use resi8::{AlignedBuf, Buffers, Isa, Layer, Model, Observer, Output, OutputHash, Plan, RunError, Session};
 
 /// Models with more multiply-accumulates than this get their self-test from the portable kernels, because the naive
 /// interpreter takes too long.
@@ -70,11 +70,14 @@ fn lowest_place(placed: &[TensorRecord], index: usize, len_needed: u32) -> u32 {
 
 /// The hash of every layer's output.
 #[derive(Default)]
-struct Hashes(Vec<u32>);
+struct Hashes {
+    hash: OutputHash,
+    of_layers: Vec<u32>,
+}
 
 impl Observer for Hashes {
-    fn after(&mut self, _: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-        self.0.push(output.hash());
+    fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
+        self.of_layers.extend(self.hash.add(layer, output));
         Ok(())
     }
 }
@@ -87,5 +90,5 @@ fn portable_hashes(model: Model<'_>) -> Vec<u32> {
     session.set_self_test_input();
     let mut hashes = Hashes::default();
     session.run_observed(&mut hashes).expect("the portable kernels run every model");
-    hashes.0
+    hashes.of_layers
 }

@@ -160,7 +160,9 @@ mod tests {
 
     impl Observer for Counts {
         fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-            if let (resi8::model::Op::Conv(_), Output::Activations(values)) = (&layer.op, output) {
+            if let (resi8::model::Op::Conv(_), Output::Activations(values) | Output::Row { values, .. }) =
+                (&layer.op, output)
+            {
                 let [all, zeros, large] = &mut self.0;
                 *all += values.len();
                 *zeros += values.iter().filter(|&&value| value == -128).count();

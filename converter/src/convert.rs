@@ -12,7 +12,7 @@ use crate::fold::fold;
 use crate::folded::{Conv, Folded, Op, TensorId};
 use crate::ir::Ir;
 use crate::measure::{Measurement, Pixels, measure, to_float};
-use crate::memory::{self, MemoryPlan};
+use crate::memory::{self, Goal, MemoryPlan};
 use crate::onnx::OnnxModel;
 use crate::quantize::{Quantized, quantize};
 use crate::target::{Memory, Target, pack};
@@ -32,6 +32,8 @@ pub struct Options {
     pub measured_samples: usize,
     /// Threads for the float network.
     pub threads: NonZeroUsize,
+    /// What the memory plan is to be good for.
+    pub goal: Goal,
     /// `key: value` lines for the file.
     pub info: String,
     /// The microcontroller that the file is for, and its memory; `None` for a file for all processors.
@@ -145,7 +147,7 @@ pub fn convert(
     let params = tensor_params(&folded, &calibration, options.method);
     let means: Vec<Vec<f64>> = calibration.observers().iter().map(Observer::channel_means).collect();
     let quantized = quantize(&folded, &params, &means, &options.preprocess)?;
-    let memory = memory::plan(&quantized);
+    let memory = memory::plan(&quantized, options.goal);
     let extras =
         Extras { preprocess: options.preprocess, labels: options.labels.clone(), info: options.info.clone() };
     let Emitted { content, file } = emit(&quantized, &memory, &extras)?;

@@ -3,7 +3,8 @@
 use resi8::format::records::{ChannelRecord, GraphRecord, LayerRecord, TensorRecord, WindowRecord};
 use resi8::format::write::{Content, LAYER_WEIGHTS_ALIGN};
 use resi8::{
-    AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, Plan, Preprocess, RunError, Session,
+    AlignedBuf, Buffers, Isa, Layer, LoadError, Model, Observer, Output, OutputHash, Plan, Preprocess,
+    RunError, Session,
 };
 use thiserror::Error;
 
@@ -66,10 +67,15 @@ fn to_bytes(content: &Content) -> Result<Vec<u8>, EmitError> {
 
 /// The hash of every layer's output on the self-test's input, by the portable kernels.
 fn self_test_hashes(model: &Model<'_>) -> Result<Vec<u32>, EmitError> {
-    struct Hashes(Vec<u32>);
+    struct Hashes {
+        hash: OutputHash,
+        of_layers: Vec<u32>,
+    }
     impl Observer for Hashes {
-        fn after(&mut self, _: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-            self.0.push(output.hash());
+        fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
+            if let Some(hash) = self.hash.add(layer, output) {
+                self.of_layers[layer.index] = hash;
+            }
             Ok(())
         }
     }
@@ -77,9 +83,9 @@ fn self_test_hashes(model: &Model<'_>) -> Result<Vec<u32>, EmitError> {
     let (mut arena, mut packed) = (AlignedBuf::new(plan.arena_len())?, AlignedBuf::new(plan.packed_len())?);
     let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
     session.set_self_test_input();
-    let mut hashes = Hashes(Vec::new());
+    let mut hashes = Hashes { hash: OutputHash::default(), of_layers: vec![0; model.layer_count()] };
     session.run_observed(&mut hashes)?;
-    Ok(hashes.0)
+    Ok(hashes.of_layers)
 }
 
 /// Converts a number to a field of the format, naming what was too large.
@@ -135,6 +141,7 @@ fn tensors(network: &Quantized, plan: &MemoryPlan) -> Result<Vec<TensorRecord>, 
             zero_point: tensor.zero_point,
             scale: tensor.scale,
             last_use: fit(plan.last_use[index], "the number of layers")?,
+            kept_rows: fit(plan.kept_rows[index], "the number of rows that are kept of a tensor")?,
         })
     };
     network.tensors.iter().enumerate().map(record).collect()

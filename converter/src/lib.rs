@@ -22,3 +22,4 @@ pub mod quantize;
 pub mod report;
 pub mod synthetic;
 pub mod target;
+pub mod whole;

@@ -9,6 +9,7 @@ use resi8_run::file::Memory;
 use crate::float::FloatModel;
 use crate::folded::Shape;
 use crate::parallel::{Queue, in_order};
+use crate::whole::WholeOutputs;
 
 /// One picture as the network takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,7 +188,9 @@ fn measure_one(
         all => all.get(1..=layers).context("the float network exposes no logits")?,
     };
     let float_logits = outputs.last().unwrap_or(&expected[0]);
-    let mut compare = Compare { expected: outputs, errors: Vec::new() };
+    let (whole, errors) = (WholeOutputs::default(), vec![TensorError::default(); outputs.len()]);
+    let model = *session.plan().model();
+    let mut compare = Compare { model, expected: outputs, outputs: whole, errors };
     let scale = session.logits_scale();
     let logits = session.run_observed(&mut compare)?;
     let steps = Steps { scale: scale.into(), zero_point: 0, low: -2f64.powi(31), high: f64::from(i32::MAX) };
@@ -219,26 +222,27 @@ fn best_five<T: PartialOrd + Copy>(logits: &[T]) -> Vec<usize> {
 
 /// Compares every activation with its float original.
 struct Compare<'a> {
+    model: Model<'a>,
     expected: &'a [Vec<f32>],
+    outputs: WholeOutputs,
     errors: Vec<TensorError>,
 }
 
 impl Observer for Compare<'_> {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-        let Some(float) = self.expected.get(layer.index) else { return Ok(()) };
-        let tensor = &layer.output;
+        let index = layer.index;
+        let (Some(float), Some(tensor)) = (self.expected.get(index), self.model.tensor(index + 1)) else {
+            return Ok(());
+        };
+        let Some(values) = self.outputs.add(layer, output) else { return Ok(()) };
         let shape = Shape { h: tensor.h(), w: tensor.w(), c: tensor.c() };
+        let [low, high] = match tensor.element_size() {
+            1 => [-128.0, 127.0],
+            _ => [f64::from(i32::MIN), f64::from(i32::MAX)],
+        };
         let (scale, zero_point) = (f64::from(tensor.scale()), i32::from(tensor.zero_point()));
-        self.errors.push(match output {
-            Output::Activations(values) => {
-                let steps = Steps { scale, zero_point, low: -128.0, high: 127.0 };
-                TensorError::of(values.iter().map(|&q| q.into()), float, shape, &steps)
-            }
-            Output::Logits(values) => {
-                let steps = Steps { scale, zero_point, low: -2f64.powi(31), high: f64::from(i32::MAX) };
-                TensorError::of(values.iter().copied(), float, shape, &steps)
-            }
-        });
+        let steps = Steps { scale, zero_point, low, high };
+        self.errors[index] = TensorError::of(values.into_iter(), float, shape, &steps);
         Ok(())
     }
 }

@@ -8,8 +8,12 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use common::{cifar, convert_roughly, convert_with, dataset, imagenet, raw, read, say, shared, shipped};
+use common::{
+    cifar, convert_roughly, convert_roughly_for, convert_with, dataset, imagenet, raw, read, say, shared,
+    shipped,
+};
 use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Preprocess, Resize, RunError, Session};
+use resi8_converter::memory::Goal;
 use resi8_converter::onnx::{ImportOptions, OnnxModel};
 use resi8_converter::synthetic::{self, Kind, resnet};
 
@@ -92,6 +96,31 @@ fn memory_plans_hold() {
                 conversion.memory.activation_bytes, conversion.memory.lower_bound
             ));
         }
+    }
+}
+
+/// Plans for low memory need less, and compute the same: the loader has proved them, and every layer of the self-test is compared with what
+/// the plan for speed computed.
+#[test]
+fn plans_for_low_memory_need_less_and_compute_the_same() {
+    for (name, network) in networks().into_iter().filter(|(name, _)| name != "resnet34") {
+        let preprocess = if name == "resnet8_mlperf" { raw() } else { imagenet(Resize::None) };
+        let conversions =
+            [Goal::Speed, Goal::LowMemory].map(|goal| convert_roughly_for(goal, &network, preprocess));
+        let models = conversions.each_ref().map(|conversion| Model::parse(&conversion.file).unwrap());
+        let hashes = models.map(|model| {
+            (0..model.layer_count()).map(|layer| model.self_test_hash(layer).unwrap()).collect::<Vec<_>>()
+        });
+        assert_eq!(hashes[0], hashes[1], "{name}");
+        for isa in Isa::available() {
+            let plan = Plan::new(models[1], isa).unwrap();
+            let runs = [0x00, 0xa5].map(|canary| run(plan, canary));
+            assert!(runs.iter().all(|(_, untouched)| *untouched), "{name} wrote behind its arena");
+            assert_eq!(runs[0].0, runs[1].0, "{name} read memory that it had not written");
+        }
+        let [speed, low] = conversions.map(|conversion| conversion.memory.activation_bytes);
+        say(&format!("memory: {name:<16} activations {speed}, for low memory {low}"));
+        assert!(low < speed, "{name}: {low} is not less than {speed}");
     }
 }
 

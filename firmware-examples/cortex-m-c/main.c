@@ -5,7 +5,7 @@
 
 static resi8_handle handle;
 /* resi8_init refuses an arena that is too small; resi8_arena_size says how large it must be for the kernels of a core. */
-static uint32_t arena[36 * 1024 / sizeof(uint32_t)];
+static uint32_t arena[24 * 1024 / sizeof(uint32_t)];
 
 static void check(resi8_status status) {
     if (status != RESI8_OK) board_fail(resi8_status_text(status));

@@ -27,7 +27,7 @@ mkdir -p "$build"
 ../../runtime/capi/install.sh "$build/resi8" "$(value TARGET)" --features "$(value FEATURES)"
 converter=(cargo run --quiet --release --locked -p resi8-converter --)
 if [ -n "${CONVERTER:-}" ]; then converter=("$CONVERTER"); fi
-"${converter[@]}" export "${model:-../../runtime/tests/models/resnet8.r8}" --c build
+"${converter[@]}" export "${model:-../../runtime/tests/models/resnet8-low-memory.r8}" --c build
 make CORE="$core"
 
 # An instruction takes a nanosecond, so that SysTick counts instructions.

@@ -6,7 +6,7 @@ use std::{env, fs};
 type Result = std::result::Result<(), Box<dyn std::error::Error>>;
 
 /// The network that comes with the runtime's tests.
-const DEFAULT_MODEL: &str = "../../runtime/tests/models/resnet8.r8";
+const DEFAULT_MODEL: &str = "../../runtime/tests/models/resnet8-low-memory.r8";
 
 /// Pictures in the form of CIFAR-10: a label, then planes of 32 x 32 values.
 const PICTURES: &str = "../../converter/models/calibration/drawn_128.bin";

@@ -1,6 +1,7 @@
 //! A model file that has been checked: from here on nothing about it can fail.
 
 use core::num::NonZero;
+use core::ops::Range;
 
 use crate::Isa;
 use crate::arith::Multiplier;
@@ -8,6 +9,7 @@ use crate::error::LoadError;
 use crate::format::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use crate::format::sections::Sections;
 use crate::format::{lines, validate};
+use crate::group::Piece;
 use crate::kernels::transformed;
 use crate::preprocess::{ChannelOrder, MAX_INPUT_CHANNELS, Preprocess, Resize};
 
@@ -32,15 +34,23 @@ pub struct Tensor {
     c: u16,
     last_use: u16,
     zero_point: i8,
-    element_size: u8,
+    /// As in the file, but [`Self::LOGITS`] for int32 values.
+    kept_rows: u8,
 }
 
 impl Tensor {
+    /// One that occupies nothing.
+    const NONE: Self =
+        Self { offset: 0, scale: 1.0, index: 0, h: 0, w: 0, c: 0, last_use: 0, zero_point: 0, kept_rows: 0 };
+
+    /// Stands for an int32 tensor; more rows than any file has kept.
+    const LOGITS: u8 = u8::MAX;
+
     #[expect(clippy::cast_possible_truncation, reason = "a file numbers its tensors with 16 bits")]
     fn new(index: usize, record: &TensorRecord) -> Self {
-        let TensorRecord { offset, h, w, c, element, zero_point, scale, last_use } = *record;
-        let element_size = if element == TensorRecord::I32 { 4 } else { 1 };
-        Self { offset, scale, index: index as u16, h, w, c, last_use, zero_point, element_size }
+        let TensorRecord { offset, h, w, c, element, zero_point, scale, last_use, kept_rows } = *record;
+        let kept_rows = if element == TensorRecord::I32 { Self::LOGITS } else { kept_rows };
+        Self { offset, scale, index: index as u16, h, w, c, last_use, zero_point, kept_rows }
     }
 
     /// Its number: 0 is the input, `i + 1` the output of layer `i`.
@@ -82,7 +92,7 @@ impl Tensor {
     /// Bytes of one value: 1 for activations, 4 for the logits.
     #[must_use]
     pub const fn element_size(&self) -> usize {
-        self.element_size as usize
+        if self.kept_rows == Self::LOGITS { 4 } else { 1 }
     }
 
     /// Real value of one step.
@@ -110,10 +120,43 @@ impl Tensor {
         self.h() * self.w() * self.c()
     }
 
+    /// Whether the arena holds some of its rows at a time only, because the layers that write and read it run together by rows.
+    #[must_use]
+    pub const fn is_streamed(&self) -> bool {
+        self.kept_rows > 0 && self.kept_rows != Self::LOGITS
+    }
+
+    /// Rows of it that the arena holds at a time.
+    #[must_use]
+    pub fn kept_rows(&self) -> usize {
+        if self.is_streamed() { self.h().min(self.kept_rows.into()) } else { self.h() }
+    }
+
     /// The bytes of the arena that it occupies.
     #[must_use]
-    pub const fn range(&self) -> core::ops::Range<usize> {
-        self.offset()..self.offset() + self.len() * self.element_size()
+    #[inline(never)]
+    pub fn range(&self) -> Range<usize> {
+        self.offset()..self.offset() + self.kept_rows() * self.row_len() * self.element_size()
+    }
+
+    /// The bytes of the rows that the arena holds of a streamed tensor, of which this may be a part.
+    pub(crate) fn kept_range(&self) -> Range<usize> {
+        self.offset()..self.offset() + usize::from(self.kept_rows) * self.row_len()
+    }
+
+    /// Values of a row.
+    pub(crate) const fn row_len(&self) -> usize {
+        self.w() * self.c()
+    }
+
+    /// Becomes a tensor of some of its rows: those from row `first` on, or if it is streamed, those that lie `place` rows behind its
+    /// start.
+    #[inline(never)]
+    #[expect(clippy::cast_possible_truncation, reason = "rows of the tensor, in the arena as all of it was")]
+    const fn restrict(&mut self, first: usize, place: usize, rows: usize) {
+        let first = if self.is_streamed() { place } else { first };
+        self.offset += (first * self.row_len()) as u32;
+        self.h = rows as u16;
     }
 }
 
@@ -143,14 +186,40 @@ impl Window {
 
     /// Vertical and horizontal stride.
     #[must_use]
-    pub fn stride(&self) -> [usize; 2] {
-        self.stride.map(usize::from)
+    pub const fn stride(&self) -> [usize; 2] {
+        let [vertical, horizontal] = self.stride;
+        [vertical as usize, horizontal as usize]
     }
 
     /// Padding: top, left, bottom, right.
     #[must_use]
-    pub fn pads(&self) -> [usize; 4] {
-        self.pads.map(usize::from)
+    pub const fn pads(&self) -> [usize; 4] {
+        let [top, left, bottom, right] = self.pads;
+        [top as usize, left as usize, bottom as usize, right as usize]
+    }
+
+    /// The rows of a map of `rows` rows that output row `index` is computed from.
+    pub(crate) fn rows_seen(&self, index: usize, rows: usize) -> Range<usize> {
+        clip(index * self.stride()[0], self.pads()[0], self.kernel()[0], rows)
+    }
+
+    /// How many of the rows that output row 0 sees are behind those that row 1 sees.
+    pub(crate) fn rows_passed(&self) -> usize {
+        self.stride()[0].saturating_sub(self.pads()[0])
+    }
+
+    /// The same of columns.
+    pub(crate) fn columns_seen(&self, index: usize, columns: usize) -> Range<usize> {
+        clip(index * self.stride()[1], self.pads()[1], self.kernel()[1], columns)
+    }
+
+    /// Becomes the window of output row `index` alone, which sees `rows` rows of the map.
+    #[expect(clippy::cast_possible_truncation, reason = "parts of the kernel, of which a byte holds all")]
+    fn restrict(&mut self, index: usize, rows: usize) {
+        let ([kernel, _], [stride, _], [top, ..]) = (self.kernel(), self.stride(), self.pads());
+        let top = top.saturating_sub(index * stride);
+        let [own_top, _, own_bottom, _] = &mut self.pads;
+        (*own_top, *own_bottom) = (top as u8, kernel.saturating_sub(top + rows) as u8);
     }
 
     /// Rows and columns that it leaves of a map of `size` rows and columns; 0 for windows that validation refuses.
@@ -162,6 +231,11 @@ impl Window {
         };
         [positions(top + h + bottom, kernel_h, stride_h), positions(left + w + right, kernel_w, stride_w)]
     }
+}
+
+/// The part in the map of a window that starts at `start`, counted from the padding of `before`.
+fn clip(start: usize, before: usize, kernel: usize, size: usize) -> Range<usize> {
+    start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(size)
 }
 
 /// The parameters of a layer's output channels.
@@ -355,6 +429,29 @@ impl Layer<'_> {
         self.macs().saturating_add(self.input.len() as u64).saturating_add(values)
     }
 
+    /// An output row that sees padding above the input, or below if there is none above, if any row does.
+    pub(crate) fn padded_row(&self) -> u16 {
+        match &self.op {
+            Op::Conv(Conv { window: Window { pads: [0, ..], .. }, .. }) => self.output.h.saturating_sub(1),
+            _ => 0,
+        }
+    }
+
+    /// Becomes a piece of the layer: if that is a row, a convolution of the rows that this one sees. Of a streamed input or shortcut
+    /// they are the first ones that the arena holds.
+    #[inline(never)]
+    pub(crate) fn restrict(&mut self, piece: &Piece) {
+        let (Op::Conv(conv), Piece { row, rows: 1.., place, .. }) = (&mut self.op, *piece) else { return };
+        let row = usize::from(row);
+        let seen = conv.window.rows_seen(row, self.input.h());
+        conv.window.restrict(row, seen.len());
+        self.input.restrict(seen.start, 0, seen.len());
+        self.output.restrict(row, place, 1);
+        if let Some(skip) = &mut conv.skip {
+            skip.tensor.restrict(row * skip.stride.get() as usize, 0, 1);
+        }
+    }
+
     /// Weights that it reads.
     #[must_use]
     pub const fn weight_count(&self) -> usize {
@@ -501,8 +598,7 @@ impl<'m> Model<'m> {
 
     /// Validation has seen one tensor more than layers, so both ends exist.
     fn tensor_at_validated_index(&self, index: usize) -> Tensor {
-        let bytes = self.sections.tensors().get(index).copied().unwrap_or([0; TensorRecord::LEN]);
-        Tensor::new(index, &TensorRecord::read(&bytes))
+        self.tensor(index).unwrap_or(Tensor::NONE)
     }
 
     /// Bytes of the arena that hold activations.

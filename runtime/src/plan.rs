@@ -5,6 +5,7 @@ use core::ops::Range;
 use crate::Isa;
 use crate::error::PlanError;
 use crate::format::TENSOR_ALIGN;
+use crate::group::Piece;
 use crate::kernels::Kernels;
 use crate::model::{Layer, Model, Op};
 use crate::ops::conv::{self, ConvPlan};
@@ -63,19 +64,18 @@ impl<'m> Plan<'m> {
     #[inline(never)]
     fn of(model: Model<'m>, kernels: &'static Kernels, threads: usize) -> Result<Self, PlanError> {
         let (mut arena_len, mut packed, mut useful_threads) = (model.activation_bytes(), 0usize, 1);
-        for index in 0..model.layer_count() {
-            // A reference to the layer where it was made, as in a run: a value would be copied.
-            let layer = &model.layer(index);
-            let layer = layer.as_ref().ok_or(PlanError::TooLarge)?;
-            if matches!(&layer.op, Op::Conv(conv) if conv.is_transformed()) && kernels.transformed().is_none()
-            {
-                return Err(PlanError::OtherTarget { layer: index, isa: kernels.isa });
+        for group in model.sections.groups() {
+            for index in group.clone() {
+                let layer = LayerNeeds::new(&model, &group, index, kernels, threads);
+                let layer = layer.ok_or(PlanError::TooLarge)?;
+                if layer.is_transformed && kernels.transformed().is_none() {
+                    return Err(PlanError::OtherTarget { layer: index, isa: kernels.isa });
+                }
+                let room = scratch_room(&model, &group, layer.scratch_len).ok_or(PlanError::TooLarge)?;
+                arena_len = arena_len.max(room.end);
+                useful_threads = useful_threads.max(layer.useful_threads);
+                packed = packed.checked_add(layer.packed_len).ok_or(PlanError::TooLarge)?;
             }
-            let (scratch, layer_packed) = layer_memory(layer, kernels, threads).ok_or(PlanError::TooLarge)?;
-            let room = scratch_room(&model, layer.index, scratch).ok_or(PlanError::TooLarge)?;
-            arena_len = arena_len.max(room.end);
-            useful_threads = useful_threads.max(conv::useful_threads(layer, threads));
-            packed = packed.checked_add(layer_packed).ok_or(PlanError::TooLarge)?;
         }
         Ok(Self { model, kernels, arena_len, packed_len: packed, threads, useful_threads })
     }
@@ -126,7 +126,7 @@ impl<'m> Plan<'m> {
         self.packed_len
     }
 
-    /// How a convolution of this model runs.
+    /// How a convolution of this model, or a row of one, runs.
     pub(crate) fn conv(&self, layer: &Layer<'_>) -> Option<ConvPlan> {
         match &layer.op {
             Op::Conv(conv) => ConvPlan::new(conv, &layer.input, &layer.output, self.kernels),
@@ -134,22 +134,22 @@ impl<'m> Plan<'m> {
         }
     }
 
-    /// The bytes of the arena that a layer's scratch of this length occupies.
-    pub(crate) fn scratch(&self, layer: usize, len: usize) -> Option<Range<usize>> {
-        scratch_room(&self.model, layer, len)
+    /// The bytes of the arena that scratch of this length occupies in layers of the group that begins with layer `first`.
+    pub(crate) fn scratch(&self, first: usize, len: usize) -> Option<Range<usize>> {
+        scratch_room(&self.model, &self.model.sections.group(first), len)
     }
 }
 
-/// The first aligned bytes of the arena that no tensor occupies while a layer runs; `None` past the address space. Late layers,
-/// whose tensors are small, find them where early tensors were.
+/// The first aligned bytes of the arena that no tensor occupies while a group of layers runs; `None` past the address space. Late
+/// layers, whose tensors are small, find them where early tensors were.
 #[inline(never)]
-fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usize>> {
+fn scratch_room(model: &Model<'_>, group: &Range<usize>, len: usize) -> Option<Range<usize>> {
     let mut room = 0..len;
     let in_the_way = |room: &Range<usize>| {
         model
             .tensors()
-            .take(layer + 2)
-            .filter(|tensor| tensor.last_use() >= layer)
+            .take(group.end + 1)
+            .filter(|tensor| tensor.last_use() >= group.start)
             .map(|tensor| tensor.range())
             .find(|tensor| tensor.start < room.end && room.start < tensor.end)
     };
@@ -160,14 +160,40 @@ fn scratch_room(model: &Model<'_>, layer: usize, len: usize) -> Option<Range<usi
     Some(room)
 }
 
-/// Bytes of scratch and of packed weights; `None` when they exceed the address space.
-#[inline(never)]
-fn layer_memory(layer: &Layer<'_>, kernels: &Kernels, threads: usize) -> Option<(usize, usize)> {
-    match &layer.op {
-        Op::Conv(conv) => {
+/// What a layer needs.
+struct LayerNeeds {
+    /// Bytes of scratch of all threads.
+    scratch_len: usize,
+    /// Bytes of packed weights.
+    packed_len: usize,
+    /// Threads that it makes use of.
+    useful_threads: usize,
+    /// Whether its weights are transformed.
+    is_transformed: bool,
+}
+
+impl LayerNeeds {
+    /// Of a layer that runs by rows, what a row at an edge with padding needs, and no other row more. `None` when the sizes exceed the
+    /// address space.
+    #[inline(never)]
+    fn new(
+        model: &Model<'_>,
+        group: &Range<usize>,
+        index: usize,
+        kernels: &Kernels,
+        threads: usize,
+    ) -> Option<Self> {
+        // A reference to the layer where it was made, as in a run: a value would be copied.
+        let layer = &mut model.layer(index);
+        let layer = layer.as_mut()?;
+        layer.restrict(&Piece::new(model, group, index, layer.padded_row()));
+        let useful_threads = conv::useful_threads(layer, threads);
+        let (mut scratch_len, mut packed_len, mut is_transformed) = (0, 0, false);
+        if let Op::Conv(conv) = &layer.op {
+            is_transformed = conv.is_transformed();
             let plan = ConvPlan::new(conv, &layer.input, &layer.output, kernels)?;
-            Some((plan.scratch_len(threads)?, plan.packed_len()))
+            (scratch_len, packed_len) = (plan.scratch_len(threads)?, plan.packed_len());
         }
-        Op::MaxPool(_) | Op::AveragePool { .. } | Op::Dense { .. } => Some((0, 0)),
+        Some(Self { scratch_len, packed_len, useful_threads, is_transformed })
     }
 }

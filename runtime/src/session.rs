@@ -1,10 +1,13 @@
 //! A session: a plan, the caller's buffers, and runs.
 
+use core::ops::Range;
+
 use crate::arith::pixel_to_activation;
 use crate::error::RunError;
-use crate::format::{SelfTestPixels, crc32, crc32_of_pieces};
-use crate::model::{Conv, Layer, Op};
-use crate::ops::conv::{self, ConvRun, Inputs};
+use crate::format::{MAX_GROUP, SelfTestPixels, crc32_behind};
+use crate::group::{Piece, RowsDone};
+use crate::model::{Conv, Layer, Op, Tensor};
+use crate::ops::conv::{self, ConvRun, Inputs, keep_rows};
 use crate::ops::dense::DenseRun;
 use crate::ops::pool;
 use crate::plan::Plan;
@@ -15,6 +18,9 @@ pub const ARENA_ALIGN: usize = 4;
 
 /// Alignment that packed weights need, in bytes: they begin with int32 parameters.
 pub const PACKED_ALIGN: usize = 4;
+
+/// No table of a microcontroller packs weights, so that nothing of it is linked there.
+const PACKS: bool = !cfg!(all(target_os = "none", any(target_arch = "arm", target_arch = "riscv32")));
 
 /// The buffers that a session works in. It writes to nothing else.
 #[derive(Debug)]
@@ -38,10 +44,14 @@ pub struct Session<'m, 'b> {
 /// How far a run has come.
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
-    /// Layers that have run.
+    /// Layers that have run: where the next group begins.
     layers: usize,
     /// Packed weights that they have used.
     packed: usize,
+    /// Of the layers of that group.
+    rows: RowsDone,
+    /// What runs now.
+    piece: Piece,
 }
 
 /// What a layer has computed.
@@ -49,22 +59,44 @@ struct Progress {
 pub enum Output<'a> {
     /// An activation, NHWC.
     Activations(&'a [i8]),
+    /// A row of an activation whose layer runs by rows.
+    Row {
+        /// Which one, from 0.
+        row: usize,
+        /// How many there are: the last one is `rows - 1`.
+        rows: usize,
+        /// Its values, NHWC.
+        values: &'a [i8],
+    },
     /// The network's output.
     Logits(&'a [i32]),
 }
 
-impl Output<'_> {
-    /// CRC-32 of the values, int32 as little-endian bytes: the same on every CPU.
-    #[must_use]
-    pub fn hash(&self) -> u32 {
-        match self {
-            Self::Activations(values) => crc32(bytemuck::cast_slice(values)),
-            Self::Logits(values) => crc32_of_pieces(values.iter().map(|value| value.to_le_bytes())),
-        }
+/// Hashes of layers' outputs, whole or by rows: CRC-32 of the values, int32 as little-endian bytes, the same on every CPU.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OutputHash([u32; MAX_GROUP]);
+
+impl OutputHash {
+    /// Takes in what a layer has computed; the hash when that was all of its output.
+    pub fn add(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Option<u32> {
+        let (row, rows, values) = match output {
+            Output::Activations(values) => (0, 1, values),
+            Output::Row { row, rows, values } => (row, rows, values),
+            Output::Logits(values) => {
+                return Some(values.iter().fold(0, |hash, value| crc32_behind(hash, &value.to_le_bytes())));
+            }
+        };
+        // Layers that run together follow each other, so that each has a place of its own.
+        let hash = self.0.get_mut(layer.index % MAX_GROUP)?;
+        *hash = crc32_behind(if row == 0 { 0 } else { *hash }, bytemuck::cast_slice(values));
+        (row + 1 == rows).then_some(*hash)
     }
 }
 
 /// Looks at a run, layer by layer: profiling, dumps, hashes.
+///
+/// Layers that run together by rows are shown row by row, in the order in which the rows are computed: `layer` is then a
+/// convolution that computes one row from those that this row sees.
 pub trait Observer {
     /// Called before a layer runs.
     fn before(&mut self, layer: &Layer<'_>) {
@@ -105,9 +137,7 @@ impl<'m, 'b> Session<'m, 'b> {
             return Err(RunError::Misaligned { needed: PACKED_ALIGN });
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
-        // No table of a microcontroller packs weights, so that nothing of it is linked there.
-        let packs = !cfg!(all(target_os = "none", any(target_arch = "arm", target_arch = "riscv32")));
-        if packs && plan.packed_len() > 0 {
+        if PACKS && plan.packed_len() > 0 {
             pack_weights(&plan, packed)?;
         }
         let threads = Threads::new(plan.useful_threads())?;
@@ -175,8 +205,9 @@ impl<'m, 'b> Session<'m, 'b> {
         Ok(self.logits())
     }
 
-    /// Runs the next `count` layers at most; `true` when the last one has run, and [`Self::logits`] are those of the input.
-    /// The call after that starts at the first layer again. Between two calls the caller may do anything else, such as
+    /// Runs the next `count` layers at most, or more if the last of them are part of a group that runs by rows: all of that. `true` when
+    /// the last layer has run, and [`Self::logits`] are those of the input. The call after that starts at the first layer
+    /// again. Between two calls the caller may do anything else, such as
     /// yield to other tasks, but not change the arena.
     ///
     /// ```
@@ -197,46 +228,53 @@ impl<'m, 'b> Session<'m, 'b> {
         count: usize,
         observer: &mut (impl Observer + Send),
     ) -> Result<bool, RunError> {
-        let threads = self.threads.clone();
-        threads.run(|| self.run_on_this_thread(count, observer))
+        self.run_next(count, observer)?;
+        Ok(self.progress.layers == self.plan.model().layer_count())
     }
 
     /// As [`Self::run_layers`].
     #[inline(never)]
-    fn run_on_this_thread(
-        &mut self,
-        count: usize,
-        observer: &mut (dyn Observer + Send),
-    ) -> Result<bool, RunError> {
+    fn run_next(&mut self, count: usize, observer: &mut (dyn Observer + Send)) -> Result<(), RunError> {
         let all = self.plan.model().layer_count();
-        let end = all.min(self.progress.layers.saturating_add(count));
-        while self.progress.layers < end {
-            if let Err(error) = self.run_layer(observer) {
-                self.progress = Progress::default();
-                return Err(error);
-            }
-        }
-        if end == all {
+        if self.progress.layers == all {
             self.progress = Progress::default();
         }
-        Ok(end == all)
+        let end = all.min(self.progress.layers.saturating_add(count));
+        let threads = self.threads.clone();
+        threads.run(|| {
+            while self.progress.layers < end {
+                let result = self.run_piece(observer);
+                if result.is_err() {
+                    self.progress = Progress::default();
+                    return result;
+                }
+            }
+            Ok(())
+        })
     }
 
-    /// Runs the next layer.
+    /// Runs the next layer, or the next row of a layer that runs by rows.
     #[inline(never)]
-    fn run_layer(&mut self, observer: &mut (dyn Observer + Send)) -> Result<(), RunError> {
-        let Progress { layers: index, packed } = self.progress;
-        let broken = RunError::Internal { layer: index };
+    fn run_piece(&mut self, observer: &mut (dyn Observer + Send)) -> Result<(), RunError> {
+        let broken = RunError::Internal { layer: self.progress.layers };
+        self.choose_piece();
         // A reference to the layer where it was made: a value would be copied, and it is large.
-        let layer = &self.plan.model().layer(index);
-        let layer = layer.as_ref().ok_or(broken)?;
+        let layer = &mut self.plan.model().layer(self.progress.piece.layer.into());
+        let layer = layer.as_mut().ok_or(broken)?;
+        layer.restrict(&self.progress.piece);
         observer.before(layer);
         let packed = match &layer.op {
-            Op::Conv(conv) => self.run_conv(layer, conv, packed).ok_or(broken)?,
-            _ => self.run_small(layer).map(|()| packed).ok_or(broken)?,
+            Op::Conv(conv) => self.run_conv(layer, conv).ok_or(broken)?,
+            _ => self.run_small(layer).map(|()| self.progress.packed).ok_or(broken)?,
         };
-        self.progress = Progress { layers: index + 1, packed };
-        self.show(layer, observer)
+        self.show(layer, observer)?;
+        self.advance(layer, packed).ok_or(broken)
+    }
+
+    /// Chooses what runs next.
+    fn choose_piece(&mut self) {
+        let (model, progress) = (self.plan.model(), &mut self.progress);
+        progress.piece = progress.rows.next(model, &model.sections.group(progress.layers));
     }
 
     /// Shows an observer what a layer has computed.
@@ -244,6 +282,36 @@ impl<'m, 'b> Session<'m, 'b> {
     fn show(&self, layer: &Layer<'_>, observer: &mut (dyn Observer + Send)) -> Result<(), RunError> {
         let output = self.output_of(layer).ok_or(RunError::Internal { layer: layer.index })?;
         observer.after(layer, output)
+    }
+
+    /// Counts what has run. Of a streamed tensor that a row was computed from, the rows behind those that are not needed again move to
+    /// where these were.
+    #[inline(never)]
+    fn advance(&mut self, layer: &Layer<'_>, packed: usize) -> Option<()> {
+        let group = &self.plan.model().sections.group(self.progress.layers);
+        let piece = self.progress.piece;
+        if let (1.., Op::Conv(conv)) = (piece.rows, &layer.op) {
+            self.pass_rows(&layer.input, conv.window.rows_passed())?;
+            if let Some(skip) = &conv.skip {
+                self.pass_rows(&skip.tensor, skip.stride())?;
+            }
+            if layer.index + 1 < group.end || piece.row + 1 < piece.rows {
+                self.progress.rows.count(group, layer.index);
+                return Some(());
+            }
+        }
+        self.progress = Progress { layers: group.end, packed, ..Progress::default() };
+        Some(())
+    }
+
+    /// Gives up the first rows that are there of a tensor, if it is streamed.
+    #[inline(never)]
+    fn pass_rows(&mut self, tensor: &Tensor, passed: usize) -> Option<()> {
+        if tensor.is_streamed() {
+            let rows = bytemuck::cast_slice_mut(self.arena.get_mut(tensor.kept_range())?);
+            keep_rows(self.plan.kernels(), rows, tensor.row_len(), passed)?;
+        }
+        Some(())
     }
 
     /// The logits of the last run, one per class, at the scale [`Self::logits_scale`]; meaningless before its end.
@@ -264,23 +332,29 @@ impl<'m, 'b> Session<'m, 'b> {
     ///
     /// # Errors
     /// The first layer that differs.
+    #[inline(never)]
     pub fn self_test(&mut self) -> Result<(), RunError> {
         let hashes = self.plan.model().self_test_hashes();
         self.set_self_test_input();
-        self.run_observed(&mut SelfTest { hashes }).map(|_| ())
+        self.run_next(usize::MAX, &mut SelfTest { hashes, hash: OutputHash::default() })
     }
 
     /// Fills the input with the self-test's pixels without running, for tools that want to see the hashes.
+    #[inline(never)]
     pub fn set_self_test_input(&mut self) {
         self.set_input(SelfTestPixels::new(self.plan.model().self_test_seed()));
     }
 
     fn output_of(&self, layer: &Layer<'_>) -> Option<Output<'_>> {
         let bytes = self.arena.get(layer.output.range())?;
-        match layer.op {
-            Op::Dense { .. } => bytemuck::try_cast_slice(bytes).ok().map(Output::Logits),
-            _ => Some(Output::Activations(bytemuck::cast_slice(bytes))),
+        if matches!(layer.op, Op::Dense { .. }) {
+            return bytemuck::try_cast_slice(bytes).ok().map(Output::Logits);
         }
+        let values = bytemuck::cast_slice(bytes);
+        Some(match self.progress.piece {
+            Piece { rows: 0, .. } => Output::Activations(values),
+            Piece { row, rows, .. } => Output::Row { row: row.into(), rows: rows.into(), values },
+        })
     }
 
     /// Runs a layer that is no convolution.
@@ -313,14 +387,15 @@ impl<'m, 'b> Session<'m, 'b> {
         }
     }
 
-    /// Runs a convolution, whose packed weights begin at `start`; returns where they end.
-    fn run_conv(&mut self, layer: &Layer<'_>, conv: &Conv<'_>, start: usize) -> Option<usize> {
+    /// Runs a convolution; returns where its packed weights end.
+    fn run_conv(&mut self, layer: &Layer<'_>, conv: &Conv<'_>) -> Option<usize> {
         // References to what is large where it was made, as with the layer.
         let plan = &self.plan.conv(layer);
         let plan = plan.as_ref()?;
-        let scratch = self.plan.scratch(layer.index, plan.scratch_len(self.plan.threads())?)?;
+        let scratch = self.plan.scratch(self.progress.layers, plan.scratch_len(self.plan.threads())?)?;
         let buffers = &mut conv_buffers(self.arena, layer, conv, scratch);
         let ConvBuffers { inputs, output, scratch } = buffers.as_mut()?;
+        let start = packed_start(&self.plan, &self.progress, layer.index)?;
         let end = start + plan.packed_len();
         let packed = self.packed.get(start..end)?;
         let weights = if packed.is_empty() { conv.weights } else { packed };
@@ -346,7 +421,7 @@ fn conv_buffers<'a>(
     arena: &'a mut [u8],
     layer: &Layer<'_>,
     conv: &Conv<'_>,
-    scratch: core::ops::Range<usize>,
+    scratch: Range<usize>,
 ) -> Option<ConvBuffers<'a>> {
     let (input, output) = (layer.input.range(), layer.output.range());
     let skip = conv.skip.map(|skip| skip.tensor.range());
@@ -361,17 +436,36 @@ fn conv_buffers<'a>(
     Some(ConvBuffers { inputs: Inputs { values, skip }, output, scratch })
 }
 
+/// Where the packed weights of a layer of the current group begin.
+#[inline(never)]
+fn packed_start(plan: &Plan<'_>, progress: &Progress, layer: usize) -> Option<usize> {
+    let mut start = progress.packed;
+    if PACKS && plan.packed_len() > 0 {
+        let model = plan.model();
+        let group = &model.sections.group(progress.layers);
+        for index in group.start..layer {
+            let mut earlier = model.layer(index)?;
+            earlier.restrict(&Piece::new(model, group, index, 0));
+            start += plan.conv(&earlier)?.packed_len();
+        }
+    }
+    Some(start)
+}
+
 /// Compares every layer with the hash in the file.
 struct SelfTest<'a> {
     hashes: &'a [[u8; 4]],
+    hash: OutputHash,
 }
 
 impl Observer for SelfTest<'_> {
     fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
         let expected = self.hashes.get(layer.index).map_or(0, |hash| u32::from_le_bytes(*hash));
-        match output.hash() {
-            found if found == expected => Ok(()),
-            found => Err(RunError::SelfTest { layer: layer.index, expected, found }),
+        match self.hash.add(layer, output) {
+            Some(found) if found != expected => {
+                Err(RunError::SelfTest { layer: layer.index, expected, found })
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -380,8 +474,11 @@ impl Observer for SelfTest<'_> {
 #[inline(never)]
 fn pack_weights(plan: &Plan<'_>, packed: &mut [i8]) -> Result<(), RunError> {
     let mut rest = packed;
-    for layer in plan.model().layers() {
-        let broken = RunError::Internal { layer: layer.index };
+    let pieces = |group: Range<usize>| group.clone().map(move |index| (group.clone(), index));
+    for (group, index) in plan.model().sections.groups().flat_map(pieces) {
+        let broken = RunError::Internal { layer: index };
+        let mut layer = plan.model().layer(index).ok_or(broken)?;
+        layer.restrict(&Piece::new(plan.model(), &group, index, 0));
         let Op::Conv(conv) = &layer.op else { continue };
         let conv_plan = plan.conv(&layer).ok_or(broken)?;
         let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len()).ok_or(broken)?;

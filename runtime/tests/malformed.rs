@@ -74,7 +74,7 @@ fn any_changed_byte_is_noticed() {
 #[test]
 fn any_changed_byte_with_a_checksum_that_fits() {
     let (mut accepted, mut refused) = (0, 0);
-    for content in [tiny(), tiny_with_fused_pool(), tiny_with_transformed_weights()] {
+    for content in [tiny(), tiny_with_fused_pool(), tiny_with_transformed_weights(), tiny_by_rows()] {
         let file = content.to_bytes().unwrap();
         for at in 0..file.len() {
             for value in
@@ -96,8 +96,15 @@ fn any_changed_byte_with_a_checksum_that_fits() {
 
 #[test]
 fn several_changed_bytes_with_a_checksum_that_fits() {
-    let files = [tiny(), tiny_with_fused_pool(), tiny_with_transformed_weights(), network(2, Values::Random)]
-        .map(|content| content.to_bytes().unwrap());
+    let files = [
+        tiny(),
+        tiny_with_fused_pool(),
+        tiny_with_transformed_weights(),
+        tiny_by_rows(),
+        network(2, Values::Random),
+        network(1, Values::Random),
+    ]
+    .map(|content| content.to_bytes().unwrap());
     let mut random = common::Random::new(11);
     for round in 0..300_000 {
         let mut changed = files[round % files.len()].clone();
@@ -311,6 +318,87 @@ fn rules_of_transformed_weights() {
 /// Changes the lowest bit of one of a layer's transformed weights.
 fn flip_weight(content: &mut Content, layer: usize, weight: usize) {
     content.weights[content.layers[layer].weights as usize + 2 * weight] ^= 1;
+}
+
+/// A block whose first convolution is streamed to the second, which overwrites what the first one reads; and one of three convolutions
+/// whose output lies on its input too, which half as many rows leave.
+fn tiny_by_rows() -> Content {
+    let mut b = Builder::new([6, 5, 3], Values::Random, 5);
+    let stem = b.conv(0, 16, WindowSpec::SAME3, None);
+    let inner = b.conv(stem, 3, WindowSpec::SAME3, None);
+    let skip = SkipSpec { tensor: stem, stride: 1, channel: 0, in_place: true };
+    let block = b.conv(inner, 16, WindowSpec::SAME3, Some(skip));
+    let half = WindowSpec { stride: [2, 2], ..WindowSpec::SAME3 };
+    let inner = b.conv(block, 4, half, None);
+    let projection = b.conv(block, 4, WindowSpec { stride: [2, 2], ..WindowSpec::POINT }, None);
+    let skip = SkipSpec { tensor: projection, stride: 1, channel: 0, in_place: false };
+    let block = b.conv(inner, 4, WindowSpec::SAME3, Some(skip));
+    let mean = b.average_pool(block);
+    b.dense(mean, 3);
+    let mut content = b.finish();
+    for (tensor, rows) in [(2, 3), (4, 3), (5, 1)] {
+        content.tensors[tensor].kept_rows = rows;
+    }
+    content.tensors[6].offset = content.tensors[3].offset;
+    content
+}
+
+#[test]
+fn rules_of_layers_that_run_by_rows() {
+    const TOO_FEW: &str = "layer 1: of its streamed output too few rows are kept, or more than 16";
+    const SHARED: &str = "tensor 6: shares memory with a tensor that is still in use";
+    let cases: &[(&str, Change)] = &[
+        ("accepted", |_| ()),
+        ("accepted", |c| c.tensors[2].kept_rows = 4),
+        (TOO_FEW, |c| c.tensors[2].kept_rows = 2),
+        (TOO_FEW, |c| {
+            (c.tensors[2].kept_rows, c.tensors[2].offset) =
+                (17, c.graph.activation_bytes.next_multiple_of(64));
+            c.graph.activation_bytes = c.tensors[2].offset + 17 * 5 * 3;
+        }),
+        ("tensor 0: only a tensor between two layers can be streamed", |c| c.tensors[0].kept_rows = 1),
+        ("tensor 8: only a tensor between two layers can be streamed", |c| c.tensors[8].kept_rows = 1),
+        ("layer 1: a streamed tensor has one reader, in the same group of layers", |c| {
+            c.tensors[2].last_use = 3;
+        }),
+        ("layer 4: a streamed tensor has one reader, in the same group of layers", |c| {
+            (c.layers[4].input, c.tensors[4].last_use) = (4, 5);
+        }),
+        (
+            "layer 1: only a convolution without a pooling, whose shortcut is not its input, can run by rows",
+            |c| c.layers[1].pool = WindowRecord { kernel: [1; 2], stride: [1; 2], pads: [0; 4] },
+        ),
+        ("layer 2: the last row of its streamed output is not read", |c| {
+            c.tensors[3].kept_rows = 3;
+            c.tensors[3].offset = c.graph.activation_bytes.next_multiple_of(64);
+            c.graph.activation_bytes = c.tensors[3].offset + 3 * 5 * 16;
+        }),
+        ("tensor 3: shares memory with a tensor that is still in use", |c| {
+            c.tensors[3].offset = c.tensors[1].offset + 64;
+        }),
+        ("accepted", |c| c.tensors[6].offset += 128),
+        (SHARED, |c| c.tensors[6].offset += 192),
+        (SHARED, |c| c.tensors[6].offset = c.tensors[4].offset),
+    ];
+    check_rules(tiny_by_rows, cases);
+}
+
+#[test]
+fn at_most_four_layers_run_together() {
+    let chain = || {
+        let mut b = Builder::new([4, 5, 3], Values::Random, 5);
+        let map = (0..6).fold(0, |map, _| b.conv(map, 3, WindowSpec::SAME3, None));
+        let mean = b.average_pool(map);
+        b.dense(mean, 3);
+        b.finish()
+    };
+    let cases: &[(&str, Change)] = &[
+        ("accepted", |c| c.tensors[1..=3].iter_mut().for_each(|tensor| tensor.kept_rows = 3)),
+        ("layer 3: a group of more than 4 layers runs by rows", |c| {
+            c.tensors[1..=4].iter_mut().for_each(|tensor| tensor.kept_rows = 3);
+        }),
+    ];
+    check_rules(chain, cases);
 }
 
 #[test]

@@ -14,11 +14,16 @@ use resi8::kernels::winograd::Costs;
 use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
 
 static FILE: &[u8] = include_bytes!("models/resnet8.r8");
+/// The same network, whose layers run together by rows; `resi8 demo --low-memory`.
+static LOW_MEMORY: &[u8] = include_bytes!("models/resnet8-low-memory.r8");
 
 #[test]
 fn every_instruction_set_computes_the_committed_hashes() {
-    let model = Model::parse(FILE).unwrap();
-    for plan in plans(model) {
+    let models = [FILE, LOW_MEMORY].map(|file| Model::parse(file).unwrap());
+    for layer in 0..models[0].layer_count() {
+        assert_eq!(models[0].self_test_hash(layer), models[1].self_test_hash(layer), "layer {layer}");
+    }
+    for plan in models.into_iter().flat_map(plans) {
         check(plan);
         println!("whole model: {} with {} threads ran", plan.kernels().isa, plan.threads());
     }
@@ -28,14 +33,17 @@ fn every_instruction_set_computes_the_committed_hashes() {
 #[test]
 fn winograd_everywhere_computes_the_committed_hashes() {
     const FREE: Costs = Costs { direct: 1, tile: 0, group: 1, weights: 0, input: 0, output: 0 };
-    let model = Model::parse(FILE).unwrap();
+    let models = [FILE, LOW_MEMORY].map(|file| Model::parse(file).unwrap());
     for kernels in Isa::available().filter_map(Kernels::for_isa) {
         let mut table = kernels.clone();
         let Some(winograd) = &mut table.winograd else { continue };
         (winograd.costs, winograd.stride_2) = (FREE, Some(FREE));
-        let forced = Plan::with_kernels(model, Box::leak(Box::new(table))).unwrap();
+        let table: &_ = Box::leak(Box::new(table));
         for threads in [1, 2].map(|threads| NonZeroUsize::new(threads).unwrap()) {
-            check(forced.with_threads(threads).unwrap());
+            for model in models {
+                let forced = Plan::with_kernels(model, table).unwrap();
+                check(forced.with_threads(threads).unwrap());
+            }
             println!("whole model: {} with Winograd everywhere, {threads} threads, ran", kernels.isa);
         }
     }

@@ -10,6 +10,7 @@ use resi8_converter::convert::Progress;
 use resi8_converter::float::FloatModel;
 use resi8_converter::folded::{Folded, Shape};
 use resi8_converter::measure::{TensorError, measure, to_float};
+use resi8_converter::whole::WholeOutputs;
 use resi8_run::file::{self, Memory};
 use resi8_run::{output, say};
 use serde::Serialize;
@@ -122,6 +123,7 @@ fn print(lines: &[Line]) -> Result<()> {
 /// Keeps one layer's output as real values, rows x columns x channels.
 struct Keep {
     layer: usize,
+    outputs: WholeOutputs,
     values: Vec<f32>,
 }
 
@@ -134,10 +136,8 @@ impl Observer for Keep {
                 reason = "rounding to the nearest f32 is what is wanted"
             )]
             let real = |q: i32| (scale * f64::from(q - zero)) as f32;
-            self.values = match output {
-                Output::Activations(values) => values.iter().map(|&q| real(q.into())).collect(),
-                Output::Logits(values) => values.iter().map(|&q| real(q)).collect(),
-            };
+            let values = self.outputs.add(layer, output).unwrap_or_default();
+            self.values = values.into_iter().map(real).collect();
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ fn dump(plan: Plan<'_>, float: &FloatModel, wanted: &str, pixels: &[u8], folder:
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     session.set_pixels(pixels)?;
-    let mut keep = Keep { layer, values: Vec::new() };
+    let mut keep = Keep { layer, outputs: WholeOutputs::default(), values: Vec::new() };
     session.run_observed(&mut keep)?;
     let tensor = model.tensor(layer + 1).context("the layer has no output")?;
     let shape = Shape { h: tensor.h(), w: tensor.w(), c: tensor.c() };

@@ -9,6 +9,7 @@ use resi8::Preprocess;
 use resi8_converter::calibrate::RangeMethod;
 use resi8_converter::convert::{Options, convert as convert_network};
 use resi8_converter::measure::Pixels;
+use resi8_converter::memory::Goal;
 use resi8_converter::onnx::{self, ImportOptions, OnnxModel};
 use resi8_converter::report::Report;
 use resi8_converter::target::{Memory, Target};
@@ -43,6 +44,8 @@ pub(crate) struct ConvertArgs {
     /// Most samples, other than those, that int8 is compared with float on
     #[arg(long, value_name = "N", default_value_t = 100)]
     measure: usize,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// Threads for the float network
     #[arg(long, value_name = "N", value_parser = parse_threads)]
     threads: Option<NonZeroUsize>,
@@ -83,6 +86,20 @@ impl ConvertArgs {
     }
 }
 
+/// How the arena is planned.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct MemoryArgs {
+    /// Run layers together by rows where that takes less memory: for microcontrollers; slower on other processors
+    #[arg(long)]
+    low_memory: bool,
+}
+
+impl MemoryArgs {
+    pub(crate) const fn goal(&self) -> Goal {
+        if self.low_memory { Goal::LowMemory } else { Goal::Speed }
+    }
+}
+
 /// Runs the command.
 pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
     let new_file = NewFile::create(&args.output, "-o")?;
@@ -100,6 +117,7 @@ pub(crate) fn convert(args: &ConvertArgs) -> Result<()> {
         calibration_samples: args.samples.get(),
         measured_samples: args.measure,
         threads: args.threads.unwrap_or_else(default_threads),
+        goal: args.memory.goal(),
         info: info(&args.model, &args.calibration, args.ranges),
         target: args.target(),
     };

@@ -10,6 +10,7 @@ use resi8_converter::calibrate::RangeMethod;
 use resi8_converter::convert::{Options, convert};
 use resi8_converter::float::FloatModel;
 use resi8_converter::measure::to_float;
+use resi8_converter::memory::Goal;
 use resi8_converter::onnx::{ImportOptions, OnnxModel};
 use resi8_converter::report::Report;
 use resi8_picture::{Dataset, DatasetOptions, RgbPicture, from_decoded};
@@ -19,6 +20,7 @@ use resi8_run::run::{Guess, classify};
 use resi8_run::say;
 use serde::Serialize;
 
+use super::convert::MemoryArgs;
 use super::preprocess::{Order, PreprocessArgs, Preset};
 use super::{Bar, NewFile, convert as convert_command, default_threads};
 
@@ -28,6 +30,8 @@ pub(crate) struct DemoArgs {
     /// Keep the model file
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -96,7 +100,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<()> {
         say!("ResNet-8, trained on CIFAR-10 for resi8; pictures drawn by a script of the project\n")?;
         convert_command::print_start(&network, &preprocess)?;
     }
-    let (file, report) = convert_embedded(&network, preprocess)?;
+    let (file, report) = convert_embedded(&network, preprocess, args.memory.goal())?;
     let pictures = classify_pictures(&network, &file)?;
     if let Some(new_file) = new_file {
         new_file.finish(&file)?;
@@ -112,7 +116,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Result<()> {
     }
 }
 
-fn convert_embedded(network: &OnnxModel, preprocess: Preprocess) -> Result<(Vec<u8>, Report)> {
+fn convert_embedded(network: &OnnxModel, preprocess: Preprocess, goal: Goal) -> Result<(Vec<u8>, Report)> {
     let [_, _, height, width] = network.input_shape();
     let mut samples =
         tempfile::Builder::new().suffix(".bin").tempfile().context("cannot make a temporary file")?;
@@ -127,6 +131,7 @@ fn convert_embedded(network: &OnnxModel, preprocess: Preprocess) -> Result<(Vec<
         calibration_samples: dataset.len(),
         measured_samples: dataset.len(),
         threads: default_threads(),
+        goal,
         info: convert_command::info(Path::new("resnet8-cifar10.onnx"), Path::new("drawn_128.bin"), method),
         target: None,
     };

@@ -46,6 +46,7 @@ struct LayerLine {
     stride: Option<[usize; 2]>,
     pool_kernel: Option<[usize; 2]>,
     pool_stride: Option<[usize; 2]>,
+    kept_rows: usize,
     offset: usize,
     bytes: usize,
     scale: f32,
@@ -94,6 +95,7 @@ fn layer_lines(model: &Model<'_>) -> Vec<LayerLine> {
             stride: window.map(|window| window.stride()),
             pool_kernel: pool.map(|pool| pool.kernel()),
             pool_stride: pool.map(|pool| pool.stride()),
+            kept_rows: layer.output.kept_rows(),
             offset: layer.output.offset(),
             bytes: layer.output.range().len(),
             scale: layer.output.scale(),
@@ -113,13 +115,15 @@ fn print(model: &Model<'_>, inspection: &Inspection) -> Result<()> {
             line.skip.map_or_else(|| line.input.to_string(), |skip| format!("{} + {skip}", line.input));
         let windows = [(line.kernel, line.stride), (line.pool_kernel, line.pool_stride)];
         let windows = windows.into_iter().filter_map(|(kernel, stride)| Some(words(kernel?, stride?)));
+        let kept =
+            if line.kept_rows < h { format!(", rows kept: {}", line.kept_rows) } else { String::new() };
         vec![
             (index + 1).to_string(),
             line.name.clone(),
             line.kind.to_owned(),
             windows.collect::<Vec<_>>().join(", "),
             reads,
-            format!("{h}x{w}x{c}"),
+            format!("{h}x{w}x{c}{kept}"),
             output::grouped(line.offset as u64),
             output::grouped(line.bytes as u64),
             output::count(line.macs),

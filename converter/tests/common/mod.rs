@@ -10,6 +10,7 @@ use resi8::{ChannelOrder, Preprocess, Resize};
 use resi8_converter::calibrate::RangeMethod;
 use resi8_converter::convert::{Conversion, Options, Progress, convert};
 use resi8_converter::measure::Pixels;
+use resi8_converter::memory::Goal;
 use resi8_converter::onnx::{self, ImportOptions, OnnxModel};
 use resi8_picture::{Dataset, DatasetOptions};
 
@@ -88,6 +89,7 @@ pub fn options(preprocess: Preprocess) -> Options {
         target: None,
         measured_samples: 100,
         threads: threads(),
+        goal: Goal::Speed,
         info: String::new(),
     }
 }
@@ -109,11 +111,16 @@ pub fn convert_with(network: &OnnxModel, calibration: &Dataset, options: &Option
 
 /// Converts on a few random pictures, where accuracy is not the question.
 pub fn convert_roughly(network: &OnnxModel, preprocess: Preprocess) -> Conversion {
+    convert_roughly_for(Goal::Speed, network, preprocess)
+}
+
+/// The same with a memory plan for some goal.
+pub fn convert_roughly_for(goal: Goal, network: &OnnxModel, preprocess: Preprocess) -> Conversion {
     let [_, c, h, w] = network.input_shape();
     let sample = |index: usize| {
         let pixel = |i: usize| ((i * 2_654_435_761 + index * 40_503) >> 7) as u8;
         Ok(Pixels { values: (0..c * h * w).map(pixel).collect(), label: None })
     };
-    let options = Options { calibration_samples: 2, measured_samples: 1, ..options(preprocess) };
+    let options = Options { calibration_samples: 2, measured_samples: 1, goal, ..options(preprocess) };
     convert(network, &options, 2, sample, &Quiet).unwrap()
 }

@@ -122,7 +122,8 @@ typedef struct resi8_class {
 } resi8_class;
 
 /* Looks at a layer. `user` is the caller's own pointer, `layer` is valid until the callback returns. It runs on the thread
- * of the run, must return, and must not call functions with the same handle. */
+ * of the run, must return, and must not call functions with the same handle. Layers that run together by rows, as a model
+ * for little memory has them, are shown once for every row: add up their times. */
 typedef void (*resi8_layer_callback)(void *user, const resi8_layer *layer);
 
 /* --- Without a handle; from any thread ------------------------------------------------------------------------------- */
@@ -173,8 +174,9 @@ resi8_status resi8_set_pixels(resi8_handle *handle, const uint8_t *pixels, size_
 /* Runs the network, or the layers that resi8_run_layers has left. */
 resi8_status resi8_run(resi8_handle *handle);
 
-/* Runs the next `count` layers at most, so that a task can yield in between; `*finished` says whether the last one has run
- * and results can be read. Until then the arena must not be touched. */
+/* Runs the next `count` layers at most, so that a task can yield in between, or more where the last of them runs by rows
+ * together with others: all of those. `*finished` says whether the last layer has run and results can be read. Until then
+ * the arena must not be touched. */
 resi8_status resi8_run_layers(resi8_handle *handle, size_t count, bool *finished);
 
 /* The logits of the last run, `*count` of them, and the real value of one step. They lie in the arena and can be read until

@@ -51,7 +51,9 @@ unsafe impl Send for Watch<'_> {}
 impl Watch<'_> {
     fn call(&self, callback: LayerCallback, layer: &Layer<'_>) {
         let Some(callback) = callback else { return };
-        let info = LayerInfo::new(layer, &self.model);
+        // A row is shown as the layer that it is part of.
+        let Some(layer) = self.model.layer(layer.index) else { return };
+        let info = LayerInfo::new(&layer, &self.model);
         // SAFETY: the caller promised `resi8_set_observer` that it can be called with `user`.
         unsafe { callback(self.callbacks.user, &raw const info) }
     }

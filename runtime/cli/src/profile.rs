@@ -60,9 +60,13 @@ impl Observer for Stopwatch {
         self.start = Instant::now();
     }
 
-    fn after(&mut self, layer: &Layer<'_>, _: Output<'_>) -> Result<(), RunError> {
+    fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
         let elapsed = self.start.elapsed();
-        self.times[layer.index].push(elapsed);
+        let times = &mut self.times[layer.index];
+        match (output, times.last_mut()) {
+            (Output::Row { row: 1.., .. }, Some(time)) => *time += elapsed,
+            _ => times.push(elapsed),
+        }
         Ok(())
     }
 }

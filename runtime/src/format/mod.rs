@@ -1,12 +1,13 @@
 //! The model file: `docs/format.md` in code.
 //!
 //! [`records`] holds every record with its reader and its writer side by side, [`sections`] the header and the section
-//! table, `validate` every check that a file must pass before it is trusted, [`problem`] what each of them says, [`mod@write`] the
+//! table, `validate` every check that a file must pass before it is trusted, `streaming` those of layers that run by rows, [`problem`] what each of them says, [`mod@write`] the
 //! assembly of a file.
 
 pub mod problem;
 pub mod records;
 pub mod sections;
+mod streaming;
 pub(crate) mod validate;
 #[cfg(feature = "write")]
 pub mod write;
@@ -34,6 +35,9 @@ pub const MAX_KERNEL: u8 = 16;
 
 /// Largest vertical and horizontal stride.
 pub const MAX_STRIDE: u8 = 16;
+
+/// Most layers that run together by rows.
+pub const MAX_GROUP: usize = 4;
 
 /// Seed-to-pixels generator of the self-test: xorshift32 (Marsaglia 2003, shifts 13, 17, 5), the top byte of each state.
 #[derive(Debug, Clone)]
@@ -69,20 +73,20 @@ pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> + Clone {
 /// CRC-32 (ISO-HDLC, as in zip and Ethernet) of `bytes`: the checksum of the file and the hash of a layer's output.
 #[must_use]
 pub fn crc32(bytes: &[u8]) -> u32 {
-    checksum::of(core::iter::once(bytes))
+    checksum::go_on(0, bytes)
 }
 
-/// A CRC-32 over bytes that come in pieces.
-pub(crate) fn crc32_of_pieces(pieces: impl Iterator<Item = [u8; 4]>) -> u32 {
-    checksum::of(pieces)
+/// The CRC-32 of bytes that come in pieces: of `bytes` behind those whose CRC-32 is `before`, 0 for none.
+pub(crate) fn crc32_behind(before: u32, bytes: &[u8]) -> u32 {
+    checksum::go_on(before, bytes)
 }
 
 /// On hosts, where files are large: carry-less multiplication.
 #[cfg(feature = "std")]
 mod checksum {
-    pub(super) fn of(pieces: impl Iterator<Item = impl AsRef<[u8]>>) -> u32 {
-        let mut hasher = crc32fast::Hasher::new();
-        pieces.for_each(|piece| hasher.update(piece.as_ref()));
+    pub(super) fn go_on(before: u32, bytes: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new_with_initial(before);
+        hasher.update(bytes);
         hasher.finalize()
     }
 }
@@ -120,13 +124,8 @@ mod checksum {
         crc >> 4 ^ REMAINDERS.get((crc & 15) as usize).copied().unwrap_or(0)
     }
 
-    pub(super) fn of(pieces: impl Iterator<Item = impl AsRef<[u8]>>) -> u32 {
-        let mut crc = u32::MAX;
-        for piece in pieces {
-            for byte in piece.as_ref() {
-                crc = step(step(crc ^ u32::from(*byte)));
-            }
-        }
-        !crc
+    #[inline(never)]
+    pub(super) fn go_on(before: u32, bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!before, |crc, byte| step(step(crc ^ u32::from(*byte))))
     }
 }

@@ -75,6 +75,18 @@ pub enum Problem {
     ActivationElement,
     #[error("its last use is not a layer that could read it")]
     LastUse,
+    #[error("only a tensor between two layers can be streamed")]
+    StreamedEnd,
+    #[error("a streamed tensor has one reader, in the same group of layers")]
+    StreamedReaders,
+    #[error("a group of more than 4 layers runs by rows")]
+    GroupSize,
+    #[error("only a convolution without a pooling, whose shortcut is not its input, can run by rows")]
+    GroupOperation,
+    #[error("the last row of its streamed output is not read")]
+    StreamedRowUnread,
+    #[error("of its streamed output too few rows are kept, or more than 16")]
+    KeptRows,
     #[error("shares memory with a tensor that is still in use")]
     Shared,
     #[error("has other channels than the preprocessing")]

@@ -117,6 +117,8 @@ pub struct TensorRecord {
     pub scale: f32,
     /// Index of the last layer that reads it; the number of layers for the logits, which outlive the run.
     pub last_use: u16,
+    /// Rows of it that the arena holds at a time; 0 when that is the whole tensor.
+    pub kept_rows: u8,
 }
 
 impl TensorRecord {
@@ -140,6 +142,7 @@ impl TensorRecord {
             zero_point: f.i8(),
             scale: f.f32(),
             last_use: f.u16(),
+            kept_rows: f.u8(),
         }
     }
 
@@ -156,6 +159,7 @@ impl TensorRecord {
             .put(self.zero_point.to_le_bytes())
             .put(self.scale.to_le_bytes())
             .put(self.last_use.to_le_bytes())
+            .put([self.kept_rows])
             .bytes
     }
 }

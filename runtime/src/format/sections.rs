@@ -9,9 +9,11 @@
 //! 20  section table  one entry a section, in the order of `SectionKind`: kind u32, offset u32, length u32
 //! ```
 
+use core::ops::Range;
+
 use super::problem::Problem;
 use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
-use super::{FORMAT_VERSION, MAGIC, WEIGHTS_ALIGN, crc32};
+use super::{FORMAT_VERSION, MAGIC, MAX_GROUP, WEIGHTS_ALIGN, crc32};
 use crate::error::LoadError;
 
 /// What a section holds. Every file has each of them once, in this order; the optional ones may be empty.
@@ -177,6 +179,25 @@ impl<'m> Sections<'m> {
     fn bytes(&self, kind: SectionKind) -> &'m [u8] {
         let range = entry(self.file, kind as usize - 1).map(|entry| entry.offset..entry.offset + entry.len);
         range.and_then(|range| self.file.get(range)).unwrap_or_default()
+    }
+
+    /// The layers that run together with layer `first`, with which a group begins: up to the first one whose output the arena holds
+    /// as a whole. Most groups have one layer, which does not run by rows.
+    #[inline(never)]
+    pub(crate) fn group(&self, first: usize) -> Range<usize> {
+        let outputs = self.tensors().get(first + 1..).unwrap_or_default().iter().take(MAX_GROUP - 1);
+        let streamed = outputs.take_while(|output| TensorRecord::read(output).kept_rows > 0).count();
+        first..first + streamed + 1
+    }
+
+    /// All groups in execution order.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Range<usize>> + use<'m> {
+        let (sections, mut first) = (*self, 0);
+        core::iter::from_fn(move || {
+            let group = sections.group(first);
+            first = group.end;
+            (first <= sections.layers().len()).then_some(group)
+        })
     }
 
     fn records<const N: usize>(&self, kind: SectionKind) -> &'m [[u8; N]] {

@@ -4,6 +4,7 @@
 use super::problem::Problem;
 use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use super::sections::{SectionKind, Sections};
+use super::streaming;
 use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN, lines};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
 use crate::error::LoadError;
@@ -11,9 +12,9 @@ use crate::kernels::transformed;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
 
 /// A check that fails names its problem; the caller adds the place.
-type Check<T = ()> = Result<T, Problem>;
+pub(super) type Check<T = ()> = Result<T, Problem>;
 
-fn ensure(condition: bool, problem: Problem) -> Check {
+pub(super) fn ensure(condition: bool, problem: Problem) -> Check {
     if condition { Ok(()) } else { Err(problem) }
 }
 
@@ -24,19 +25,30 @@ fn ensure(condition: bool, problem: Problem) -> Check {
 pub(crate) fn validate(sections: &Sections<'_>) -> Result<Preprocess, LoadError> {
     let layers = sections.layers().len();
     check_counts(sections)?;
+    let activation_bytes = sections.graph().activation_bytes;
+    let mut furthest = 0;
     for (index, bytes) in sections.tensors().iter().enumerate() {
         let tensor = TensorRecord::read(bytes);
-        if !bytes.ends_with(&[0; 2]) {
+        if !bytes.ends_with(&[0]) {
             return Err(LoadError::Tensor { index, problem: Problem::UnusedBytes });
         }
-        check_tensor(&tensor, index, layers, sections.graph().activation_bytes)
+        check_tensor(&tensor, index, layers, activation_bytes)
             .map_err(|problem| LoadError::Tensor { index, problem })?;
+        furthest = furthest.max(end(&tensor));
     }
-    check_activation_bytes(sections)?;
+    // The arena is exactly as long as the furthest tensor reaches.
+    if furthest != activation_bytes.into() {
+        return Err(SectionKind::Graph.error(Problem::ActivationBytes));
+    }
     let mut used = Used::default();
+    let mut group = 0..0;
     for (index, bytes) in sections.layers().iter().enumerate() {
+        if index == group.end {
+            group = sections.group(index);
+        }
         let layer = LayerRecord::read(bytes);
         check_layer(sections, &mut used, &layer, index)
+            .and_then(|()| streaming::check(sections, &group, &layer, index))
             .map_err(|problem| LoadError::Layer { index, problem })?;
     }
     check_overlaps(sections)?;
@@ -66,12 +78,23 @@ fn check_counts(sections: &Sections<'_>) -> Result<(), LoadError> {
 
 /// Number of values of a tensor: below 2^48, so it cannot wrap.
 fn len(tensor: &TensorRecord) -> u64 {
-    u64::from(tensor.h) * u64::from(tensor.w) * u64::from(tensor.c)
+    u64::from(tensor.h) * u64::from(row_len(tensor))
 }
 
+/// Number of values of a row of it.
+pub(super) fn row_len(tensor: &TensorRecord) -> u32 {
+    u32::from(tensor.w) * u32::from(tensor.c)
+}
+
+pub(super) fn is_streamed(tensor: &TensorRecord) -> bool {
+    tensor.kept_rows > 0
+}
+
+/// Where the bytes end that a tensor occupies in the arena.
 fn end(tensor: &TensorRecord) -> u64 {
     let element = if tensor.element == TensorRecord::I32 { 4 } else { 1 };
-    u64::from(tensor.offset) + len(tensor) * element
+    let rows = if is_streamed(tensor) { tensor.kept_rows.into() } else { tensor.h };
+    u64::from(tensor.offset) + u64::from(rows) * u64::from(row_len(tensor)) * element
 }
 
 fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_bytes: u32) -> Check {
@@ -79,6 +102,7 @@ fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_b
     ensure((tensor.offset as usize).is_multiple_of(TENSOR_ALIGN), Problem::TensorAlignment)?;
     ensure(end(tensor) <= activation_bytes.into(), Problem::PastActivations)?;
     ensure(tensor.scale.is_finite() && tensor.scale > 0.0, Problem::Scale)?;
+    ensure(!is_streamed(tensor) || (1..layers).contains(&index), Problem::StreamedEnd)?;
     let last_use = usize::from(tensor.last_use);
     if index == layers {
         ensure(tensor.element == TensorRecord::I32, Problem::LogitsElement)?;
@@ -89,15 +113,6 @@ fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_b
         ensure(tensor.element == TensorRecord::I8, Problem::ActivationElement)?;
         ensure((index..layers).contains(&last_use), Problem::LastUse)
     }
-}
-
-/// The arena is exactly as long as the furthest tensor reaches.
-fn check_activation_bytes(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let furthest = sections.tensors().iter().map(|bytes| end(&TensorRecord::read(bytes))).max();
-    if furthest == Some(sections.graph().activation_bytes.into()) {
-        return Ok(());
-    }
-    Err(SectionKind::Graph.error(Problem::ActivationBytes))
 }
 
 /// How much of the weights and channel records the layers before have used. Each layer's stand behind those of the
@@ -154,7 +169,7 @@ fn check_layer(sections: &Sections<'_>, used: &mut Used, layer: &LayerRecord, in
     }
 }
 
-fn tensor(sections: &Sections<'_>, index: usize) -> Check<TensorRecord> {
+pub(super) fn tensor(sections: &Sections<'_>, index: usize) -> Check<TensorRecord> {
     sections.tensors().get(index).map(TensorRecord::read).ok_or(Problem::NoTensor)
 }
 
@@ -162,7 +177,9 @@ fn tensor(sections: &Sections<'_>, index: usize) -> Check<TensorRecord> {
 fn readable(sections: &Sections<'_>, tensor_index: u16, index: usize) -> Check<TensorRecord> {
     let record = tensor(sections, tensor_index.into())?;
     ensure(usize::from(tensor_index) <= index, Problem::ReadBeforeWritten)?;
-    ensure(usize::from(record.last_use) >= index, Problem::ReadAfterLastUse)?;
+    let last_use = usize::from(record.last_use);
+    ensure(last_use >= index, Problem::ReadAfterLastUse)?;
+    ensure(last_use == index || !is_streamed(&record), Problem::StreamedReaders)?;
     Ok(record)
 }
 
@@ -401,17 +418,23 @@ fn check_average_pool(
     check_accumulator(&channel, 128 * u64::from(input.h) * u64::from(input.w), layer.acc_shift)
 }
 
-/// Two tensors that live at the same time occupy different bytes, but for a shortcut that is overwritten in place.
+/// Two tensors that live at the same time occupy different bytes, but for one that is overwritten when it has been read.
 ///
-/// Tensor `i` lives from layer `i - 1`, which writes it, to its last use.
+/// Tensor `i` lives from layer `i - 1`, which writes it, to its last use; if one of these is in a group that runs by rows, as long as
+/// the whole group runs.
 #[inline(never)]
 fn check_overlaps(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let records = || sections.tensors().iter().map(TensorRecord::read).enumerate();
-    for (later, b) in records() {
-        for (earlier, a) in records().take(later) {
+    let mut group = 0..0;
+    for later in 1..sections.tensors().len() {
+        if later > group.end {
+            group = sections.group(group.end);
+        }
+        for earlier in 0..later {
+            let (Ok(a), Ok(b)) = (tensor(sections, earlier), tensor(sections, later)) else { continue };
             let apart = end(&a) <= b.offset.into() || end(&b) <= a.offset.into();
-            let dead = usize::from(a.last_use) + 1 < later;
-            if !apart && !dead && !in_place(sections, earlier, &a, later, &b) {
+            let dead = usize::from(a.last_use) < group.start;
+            let follows = || later == group.end && streaming::follows(sections, &group, earlier, [&a, &b]);
+            if !apart && !dead && !follows() {
                 return Err(LoadError::Tensor { index: later, problem: Problem::Shared });
             }
         }
@@ -419,29 +442,12 @@ fn check_overlaps(sections: &Sections<'_>) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Whether the layer that writes `b` consumes `a` as its shortcut, for the last time, value by value.
-fn in_place(
-    sections: &Sections<'_>,
-    earlier: usize,
-    a: &TensorRecord,
-    later: usize,
-    b: &TensorRecord,
-) -> bool {
-    let Some(layer) = later.checked_sub(1).and_then(|writer| sections.layers().get(writer)) else {
-        return false;
-    };
-    let layer = LayerRecord::read(layer);
-    let consumes = usize::from(layer.skip) == earlier && usize::from(a.last_use) + 1 == later;
-    let not_input = usize::from(layer.input) != earlier;
-    let same_place = a.offset == b.offset && [a.h, a.w, a.c] == [b.h, b.w, b.c];
-    consumes && not_input && same_place && layer.skip_stride == 1
-}
-
 /// Names and labels are one a line: as many as there are layers and classes, or none. No text is so long that finding
 /// each of its lines takes long, and none can send control codes to a terminal.
 fn check_texts(sections: &Sections<'_>) -> Result<(), LoadError> {
-    let classes = sections.tensors().last().map_or(0, |bytes| TensorRecord::read(bytes).c.into());
-    let names = (sections.layers().len(), Problem::NameCount);
+    let layers = sections.layers().len();
+    let classes = tensor(sections, layers).map_or(0, |logits| logits.c.into());
+    let names = (layers, Problem::NameCount);
     check_text(sections.names(), Some(names)).map_err(|problem| SectionKind::Names.error(problem))?;
     let labels = (classes, Problem::LabelCount);
     check_text(sections.labels(), Some(labels)).map_err(|problem| SectionKind::Labels.error(problem))?;

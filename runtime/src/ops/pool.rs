@@ -1,7 +1,5 @@
 //! Pooling: maximum over a window, mean over the map.
 
-use core::ops::Range;
-
 use crate::arith::requantize;
 use crate::kernels::Kernels;
 use crate::model::{Channel, Tensor, Window};
@@ -21,19 +19,14 @@ pub(crate) fn max(
 ) -> Option<()> {
     let row_len = input.w() * input.c();
     for (index, out) in out.chunks_exact_mut((output.w() * output.c()).max(1)).enumerate() {
-        let rows = window_rows(window, index, input.h());
+        let rows = window.rows_seen(index, input.h());
         let seen = values.get(rows.start * row_len..rows.end * row_len)?;
         max_row(kernels, window, input.c(), seen, row_len, out)?;
     }
     Some(())
 }
 
-/// The rows of a map of `rows` rows that the windows of output row `index` see.
-pub(crate) fn window_rows(window: &Window, index: usize, rows: usize) -> Range<usize> {
-    clip(index * window.stride()[0], window.pads()[0], window.kernel()[0], rows)
-}
-
-/// One output row, from the rows of the map that [`window_rows`] names, one behind the other.
+/// One output row, from the rows of the map that [`Window::rows_seen`] names, one behind the other.
 #[inline(never)]
 pub(crate) fn max_row(
     kernels: &Kernels,
@@ -46,19 +39,12 @@ pub(crate) fn max_row(
     out.fill(i8::MIN);
     for row in rows.chunks_exact(row_len.max(1)) {
         for (index, out) in out.chunks_exact_mut(channels.max(1)).enumerate() {
-            let start = index * window.stride()[1];
-            for column in clip(start, window.pads()[1], window.kernel()[1], row.len().checked_div(channels)?)
-            {
+            for column in window.columns_seen(index, row.len().checked_div(channels)?) {
                 (kernels.max_into)(out, row.get(column * channels..)?.get(..channels)?);
             }
         }
     }
     Some(())
-}
-
-/// The part in the map of a window that starts at `start`, counted from the padding of `before`.
-fn clip(start: usize, before: usize, kernel: usize, size: usize) -> Range<usize> {
-    start.saturating_sub(before)..(start + kernel).saturating_sub(before).min(size)
 }
 
 /// Mean over the map: sum, then one requantization.

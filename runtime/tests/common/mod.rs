@@ -9,6 +9,7 @@
 )]
 
 pub mod kernels;
+pub mod streaming;
 pub mod values;
 
 pub use self::values::{Random, Values};
@@ -107,6 +108,7 @@ impl Builder {
             zero_point: -128,
             scale: 1.0,
             last_use: 0,
+            kept_rows: 0,
         };
         let content = Content {
             graph: GraphRecord { activation_bytes: (h * w * c) as u32, input_pad },
@@ -170,6 +172,7 @@ impl Builder {
             zero_point,
             scale,
             last_use: index + 1,
+            kept_rows: 0,
         });
         self.content.layers.push(layer);
         self.content.tensors.len() - 1
@@ -327,7 +330,8 @@ fn bell_channel(layer: &LayerRecord, weights: &[i8], joined: bool) -> ChannelRec
     }
 }
 
-/// A small residual network with every kind of layer and shortcut; `c` input channels (1 or 3).
+/// A small residual network with every kind of layer and shortcut; `c` input channels (1 or 3). In every second one, layers run together
+/// by rows.
 pub fn network(seed: u64, values: Values) -> Content {
     let mut shape = Random::new(seed ^ 0x5eed);
     let c = shape.pick(&[1, 3]);
@@ -361,7 +365,11 @@ pub fn network(seed: u64, values: Values) -> Content {
     let block = b.conv_pool(block, 6, WindowSpec::SAME3, fused);
     let pooled = b.average_pool(block);
     b.dense(pooled, 7);
-    b.finish()
+    let mut content = b.finish();
+    if seed % 2 == 1 {
+        streaming::stream(&mut content, &mut shape);
+    }
+    content
 }
 
 /// Everything from the formulas, one value at a time.
@@ -528,11 +536,15 @@ pub mod naive {
 pub struct Outputs(pub Vec<Vec<i32>>);
 
 impl Observer for Outputs {
-    fn after(&mut self, _: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
-        self.0.push(match output {
-            Output::Activations(values) => values.iter().map(|&v| v.into()).collect(),
-            Output::Logits(values) => values.to_vec(),
-        });
+    fn after(&mut self, layer: &Layer<'_>, output: Output<'_>) -> Result<(), RunError> {
+        self.0.resize(self.0.len().max(layer.index + 1), Vec::new());
+        let whole = &mut self.0[layer.index];
+        match output {
+            Output::Activations(values) | Output::Row { values, .. } => {
+                whole.extend(values.iter().map(|&v| i32::from(v)));
+            }
+            Output::Logits(values) => whole.extend(values),
+        }
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use core::ops::Range;
 
 use self::direct::DirectPlan;
 use self::pooled::PooledRows;
+pub(crate) use self::rows::keep_rows;
 use self::winograd::WinogradPlan;
 use crate::kernels::winograd::Geometry;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};

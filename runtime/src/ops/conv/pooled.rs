@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::{ConvRun, Map, Needs};
+use super::{ConvRun, Map, Needs, keep_rows};
 use crate::model::{Tensor, Window};
 use crate::ops::pool;
 
@@ -56,7 +56,7 @@ pub(super) fn run(
     let output = &run.layer.output;
     let (map, scratch) = scratch.split_at_mut_checked(plan.map_len)?;
     let [map_rows, _] = run.conv.map(&run.layer.input);
-    let seen_by = |row| pool::window_rows(pool, row, map_rows);
+    let seen_by = |row| pool.rows_seen(row, map_rows);
     let mut there = 0..0;
     for (index, out) in out.chunks_mut((plan.group * output.w() * output.c()).max(1)).enumerate() {
         let first = rows.start + index * plan.group;
@@ -65,12 +65,7 @@ pub(super) fn run(
         let kept = seen.start.min(there.end).max(there.start)..there.end;
         let kept_len = kept.len() * plan.row_len;
         let moved = kept.start - there.start;
-        if moved > 0 {
-            for row in 0..kept.len() {
-                let (to, from) = map.split_at_mut_checked((row + moved) * plan.row_len)?;
-                (run.kernels.copy_into)(to.get_mut(row * plan.row_len..)?.get_mut(..plan.row_len)?, from);
-            }
-        }
+        keep_rows(run.kernels, map.get_mut(..(moved + kept.len()) * plan.row_len)?, plan.row_len, moved)?;
         let missing = seen.start.max(kept.end)..seen.end;
         let new = map.get_mut(kept_len..)?.get_mut(..missing.len() * plan.row_len)?;
         run.rows(missing, new, scratch)?;

@@ -1,6 +1,7 @@
-//! Input rows with their padding.
+//! Rows: those of the input with their padding, and those of a map that exists in part.
 
 use super::{ConvRun, Inputs};
+use crate::kernels::Kernels;
 use crate::model::Pad;
 
 /// A part of the padded input.
@@ -70,4 +71,17 @@ fn fill_pad(out: &mut [i8], pad: Pad, channels: usize) {
             }
         }
     }
+}
+
+/// Moves the rows of `map` that are behind the first `passed` ones to its start.
+#[inline(never)]
+pub(crate) fn keep_rows(kernels: &Kernels, map: &mut [i8], row_len: usize, passed: usize) -> Option<()> {
+    let distance = passed * row_len;
+    if distance > 0 {
+        for first in (distance..map.len()).step_by(row_len.max(1)) {
+            let (to, from) = map.split_at_mut_checked(first)?;
+            (kernels.copy_into)(to.get_mut(first - distance..)?.get_mut(..row_len)?, from);
+        }
+    }
+    Some(())
 }
