@@ -14,8 +14,9 @@ readonly firmware_record=firmware-examples/record.json
 readonly firmware_measures="instructions check text rodata library bss stack arena"
 
 # Bytes that no core may exceed whose kernels are written for it: memory of a run, its stack, and code with the checks of a model. Sums on
-# the stack of Helium's kernels are worth their 700 bytes.
+# the stack of Helium's kernels are worth their 700 bytes. A model with transformed weights is converted for speed, not for little memory.
 readonly firmware_memory=24832
+readonly firmware_memory_of_target=36864
 readonly firmware_stack=1024
 readonly firmware_code=24576
 
@@ -117,7 +118,7 @@ firmware_limits() {
     library=$(firmware_measure "$2" library)
     echo "$1: arena and stack $((arena + stack)) bytes, stack $stack, code $library"
     case $1 in
-        *+target) ((arena + stack <= firmware_memory && stack <= firmware_stack)) ;;
+        *+target) ((arena + stack <= firmware_memory_of_target && stack <= firmware_stack)) ;;
         m3 | m4 | m7 | m33) ((arena + stack <= firmware_memory && stack <= firmware_stack && library <= firmware_code)) ;;
         m55) ((arena + stack <= firmware_memory)) ;;
     esac

@@ -11,9 +11,9 @@ use board::{Host, Instructions};
 use resi8::{Buffers, Isa, Layer, Model, Observer, Output, Plan, RunError, Session};
 use static_cell::{ConstStaticCell, StaticCell};
 
-/// Room for the activations and scratch of ResNet-8, converted for little memory. A model that needs more is refused with the number
-/// it needs.
-const ARENA_LEN: usize = 24 * 1024;
+/// Room for the activations and scratch of ResNet-8, converted for little memory or with transformed weights. A model that needs more is
+/// refused with the number it needs.
+const ARENA_LEN: usize = if cfg!(feature = "target") { 35 * 1024 } else { 24 * 1024 };
 
 /// Aligned as the arena and the weights in a model file want it.
 #[repr(C, align(64))]
