@@ -151,7 +151,8 @@ pub fn convert(
     let extras =
         Extras { preprocess: options.preprocess, labels: options.labels.clone(), info: options.info.clone() };
     let Emitted { content, file } = emit(&quantized, &memory, &extras)?;
-    let packed = options.target.map(|(target, memory)| pack(&content, target, memory)).transpose()?;
+    let packed =
+        options.target.map(|(target, memory)| pack(&content, target, memory, options.goal)).transpose()?;
 
     progress.start("measuring", split.measured.len());
     let model = Model::parse(&file)?;

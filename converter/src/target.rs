@@ -9,6 +9,8 @@ use resi8::kernels::transformed::{POINTS, TILES};
 use resi8::model::Op;
 use resi8::{Isa, Layer, Model, Plan};
 
+use crate::memory::Goal;
+
 /// A processor, by the kernels that run on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
@@ -84,11 +86,11 @@ pub struct Packed {
 }
 
 /// Transforms the weights of the layers that gain by it, those first that save most for the flash that they take, while the memory
-/// suffices.
+/// suffices. Where the goal is little memory, none that makes the arena larger; layers that run by rows keep their weights.
 ///
 /// # Errors
 /// The model exceeds the memory even with all weights as they are.
-pub fn pack(content: &Content, target: Target, memory: Memory) -> Result<Packed> {
+pub fn pack(content: &Content, target: Target, memory: Memory, goal: Goal) -> Result<Packed> {
     let mut packed = with_layers(content, target, Vec::new())?;
     let (file_bytes, arena_bytes) = (packed.file.len(), packed.arena_bytes);
     ensure!(
@@ -101,13 +103,14 @@ pub fn pack(content: &Content, target: Target, memory: Memory) -> Result<Packed>
         "the arena takes {arena_bytes} bytes on {target} and --ram allows {}",
         memory.ram
     );
+    let ram = if goal == Goal::LowMemory { arena_bytes } else { memory.ram };
     for layer in candidates(&packed.file, target)? {
         let mut layers = packed.layers.clone();
         layers.push(layer);
         layers.sort_unstable();
         // What the loader refuses, an accumulator for one that is too large for the method, stays as it is.
         match with_layers(content, target, layers) {
-            Ok(larger) if larger.file.len() <= memory.flash && larger.arena_bytes <= memory.ram => {
+            Ok(larger) if larger.file.len() <= memory.flash && larger.arena_bytes <= ram => {
                 packed = larger;
             }
             _ => {}

@@ -19,6 +19,9 @@ impl WholeOutputs {
             Output::Logits(values) => Some(values.to_vec()),
             Output::Row { row, rows, values } => {
                 let begun = self.begun.entry(layer.index).or_default();
+                if row == 0 {
+                    begun.clear();
+                }
                 begun.extend(values.iter().map(|&q| i32::from(q)));
                 if row + 1 == rows { self.begun.remove(&layer.index) } else { None }
             }

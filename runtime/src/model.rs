@@ -619,10 +619,14 @@ impl<'m> Model<'m> {
         self.layers().fold(0, |sum, layer| sum.saturating_add(layer.macs()))
     }
 
-    /// Sum of [`Layer::operations`]: what to look at before a model of unknown origin is run.
+    /// Sum of [`Layer::operations`], and a look at every tensor for each row of layers that run by rows: what to look at before a model of
+    /// unknown origin is run.
     #[must_use]
     pub fn operations(&self) -> u64 {
-        self.layers().fold(0, |sum, layer| sum.saturating_add(layer.operations()))
+        let sum = self.layers().fold(0u64, |sum, layer| sum.saturating_add(layer.operations()));
+        let by_rows = self.sections.groups().filter(|group| group.len() > 1).flatten();
+        let rows = by_rows.filter_map(|index| self.tensor(index + 1)).map(|output| output.h() as u64);
+        sum.saturating_add(rows.sum::<u64>().saturating_mul(self.layer_count() as u64 + 1))
     }
 
     /// Weights and biases.

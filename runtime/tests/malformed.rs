@@ -309,6 +309,10 @@ fn rules_of_transformed_weights() {
             c.channels[c.layers[1].channels as usize].bias = 1 << 28;
         }),
         ("layer 3: only a convolution can have a shortcut", |c| c.layers[3].skip = 0),
+        (
+            "layer 1: only a convolution without a pooling and without transformed weights, whose shortcut is not its input, can run by rows",
+            |c| c.tensors[2].kept_rows = 4,
+        ),
         ("layer 0: a weight is -128", |c| c.weights[5] = -128),
         ("layer 2: its weights are not in the file or not in order", |c| c.layers[2].weights -= 4),
     ];
@@ -365,7 +369,7 @@ fn rules_of_layers_that_run_by_rows() {
             (c.layers[4].input, c.tensors[4].last_use) = (4, 5);
         }),
         (
-            "layer 1: only a convolution without a pooling, whose shortcut is not its input, can run by rows",
+            "layer 1: only a convolution without a pooling and without transformed weights, whose shortcut is not its input, can run by rows",
             |c| c.layers[1].pool = WindowRecord { kernel: [1; 2], stride: [1; 2], pads: [0; 4] },
         ),
         ("layer 2: the last row of its streamed output is not read", |c| {

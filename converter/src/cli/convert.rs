@@ -51,7 +51,8 @@ pub(crate) struct ConvertArgs {
     threads: Option<NonZeroUsize>,
     /// Microcontroller that the file is for: cortex-m0, -m3, -m4, -m7, -m33, -m55, -m85 or riscv32. For M4, M7 and M33, 3x3 weights are
     /// transformed for kernels with fewer multiplications (more flash; the runtime's feature `transformed-weights`); the others
-    /// read the weights in the order that every file has. Tells the arena of that processor
+    /// read the weights in the order that every file has. With --low-memory only where the arena does not grow. Tells the arena of that
+    /// processor
     #[arg(long, value_name = "NAME")]
     target: Option<Target>,
     /// Largest model file, in bytes, or with K or M: layers are transformed while it suffices

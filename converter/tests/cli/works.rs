@@ -105,6 +105,15 @@ fn a_target_has_limits_and_may_want_nothing() {
     }
 }
 
+/// All layers that could have transformed weights run by rows then, which keep theirs.
+#[test]
+fn little_memory_comes_before_transformed_weights() {
+    let folder = folder();
+    let report = convert_for(&["cortex-m4", "--low-memory"], &folder.path().join("low.r8"));
+    assert!(transformed(&report).is_empty());
+    assert!(report["arena_bytes"].as_u64().unwrap() < 24 << 10);
+}
+
 #[test]
 fn run_names_the_bundled_pictures() {
     let pictures: Vec<PathBuf> =

@@ -77,6 +77,9 @@ struct Info {
     format_version: u16,
     isas: Vec<&'static str>,
     isa: &'static str,
+    /// What the sizes are for: a model that is converted for a microcontroller has the sizes of its kernels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<&'static str>,
     #[serde(flatten)]
     sizes: Option<Sizes>,
 }
@@ -97,7 +100,8 @@ pub fn info(args: &InfoArgs) -> Result<()> {
         version: env!("CARGO_PKG_VERSION"),
         format_version: resi8::format::FORMAT_VERSION,
         isas: Isa::available().map(Isa::name).collect(),
-        isa: isa.name(),
+        isa: Isa::best().name(),
+        target: model.and_then(|model| model.target()).map(Isa::name),
         sizes,
     };
     if args.json {

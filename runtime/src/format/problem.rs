@@ -81,7 +81,9 @@ pub enum Problem {
     StreamedReaders,
     #[error("a group of more than 4 layers runs by rows")]
     GroupSize,
-    #[error("only a convolution without a pooling, whose shortcut is not its input, can run by rows")]
+    #[error(
+        "only a convolution without a pooling and without transformed weights, whose shortcut is not its input, can run by rows"
+    )]
     GroupOperation,
     #[error("the last row of its streamed output is not read")]
     StreamedRowUnread,

@@ -9,7 +9,8 @@
 //! A tile is up to `mr` output pixels by up to `nr` output channels. Because activations are NHWC, all the values
 //! that one kernel row needs for one output pixel stand side by side: `kernel columns * channels` of them, a *run*.
 //! What a pixel reads, its *patch*, is `kernel rows` runs, the same for 1x1, 3x3 and 7x7. A table may read patches where
-//! they are, or have the patches of a tile copied into a *panel* of its own layout first; likewise for weights.
+//! they are, or have those of a block copied into a layout of its own first, *panels* of a tile's patches or the rows that they lie in;
+//! likewise for weights.
 //!
 //! # Winograd
 //!
@@ -306,7 +307,7 @@ pub struct ConvBlock<'a> {
     pub shape: Shape,
     /// Where the patches are.
     pub patches: Patches<'a>,
-    /// The packed patches; empty when the table reads them where they are.
+    /// What [`Packing::pack_patches`] has made of the patches; empty when the table reads them where they are.
     pub panels: &'a [i8],
     /// The layer's weights: packed, or `[channel][run][value]` in place.
     pub weights: &'a [i8],

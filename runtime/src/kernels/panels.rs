@@ -9,47 +9,28 @@ use super::{ConvBlock, LayerWeights, Shape};
 /// Weights of `KR` values of depth.
 pub(super) type WeightBlock<const KR: usize> = [[i8; KR]; LANES];
 
-/// How kernel rows follow each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Runs {
-    /// Without a gap: depth is filled up to a multiple of `KR` only once.
-    #[cfg(not(target_arch = "x86_64"))]
-    Joined,
-    /// Each is filled up to a multiple of `KR`.
-    #[cfg(target_arch = "x86_64")]
-    Apart,
+/// Whether every kernel row is filled up to a multiple of `KR`, because patches are read where they are, or kernel rows follow each other
+/// without a gap and depth is filled up once.
+const RUNS_APART: bool = cfg!(target_arch = "x86_64");
+
+/// Values of depth that are filled up together.
+const fn unit(shape: &Shape) -> usize {
+    if RUNS_APART { shape.run_len } else { shape.depth() }
 }
 
-impl Runs {
-    /// Values that are filled up together.
-    const fn unit(self, shape: &Shape) -> usize {
-        match self {
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Joined => shape.depth(),
-            #[cfg(target_arch = "x86_64")]
-            Self::Apart => shape.run_len,
-        }
-    }
+/// Blocks of a panel.
+pub(super) const fn blocks<const KR: usize>(shape: &Shape) -> usize {
+    if RUNS_APART { shape.runs * shape.run_len.div_ceil(KR) } else { shape.depth().div_ceil(KR) }
+}
 
-    /// Blocks of a panel.
-    pub(super) const fn blocks<const KR: usize>(self, shape: &Shape) -> usize {
-        match self {
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Joined => shape.depth().div_ceil(KR),
-            #[cfg(target_arch = "x86_64")]
-            Self::Apart => shape.runs * shape.run_len.div_ceil(KR),
-        }
-    }
-
-    /// Bytes of a panel.
-    const fn panel_len<const KR: usize>(self, shape: &Shape) -> usize {
-        size_of::<Parameters>() + self.blocks::<KR>(shape) * size_of::<WeightBlock<KR>>()
-    }
+/// Bytes of a panel.
+const fn panel_len<const KR: usize>(shape: &Shape) -> usize {
+    size_of::<Parameters>() + blocks::<KR>(shape) * size_of::<WeightBlock<KR>>()
 }
 
 /// See [`Packing::weights_len`](super::Packing::weights_len).
-pub(super) fn weights_len<const KR: usize>(shape: &Shape, runs: Runs) -> Option<usize> {
-    runs.panel_len::<KR>(shape).checked_mul(shape.channels.div_ceil(LANES))
+pub(super) fn weights_len<const KR: usize>(shape: &Shape) -> Option<usize> {
+    panel_len::<KR>(shape).checked_mul(shape.channels.div_ceil(LANES))
 }
 
 /// See [`Packing::pack_weights`](super::Packing::pack_weights); `bias_per_weight` times the sum of a channel's weights is
@@ -57,30 +38,31 @@ pub(super) fn weights_len<const KR: usize>(shape: &Shape, runs: Runs) -> Option<
 #[inline(always)]
 pub(super) fn pack_weights<L: Lanes, const KR: usize>(
     source: &LayerWeights<'_>,
-    runs: Runs,
     bias_per_weight: i32,
     packed: &mut [i8],
 ) -> Option<()> {
     let shape = &source.shape;
-    let packed = packed.get_mut(..weights_len::<KR>(shape, runs)?)?;
-    for (panel, packed) in packed.chunks_exact_mut(runs.panel_len::<KR>(shape)).enumerate() {
+    let packed = packed.get_mut(..weights_len::<KR>(shape)?)?;
+    for (panel, packed) in packed.chunks_exact_mut(panel_len::<KR>(shape)).enumerate() {
         let first = panel * LANES;
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
         let own = Parameters::of_panel::<L>(source, first, bias_per_weight)?;
         parameters.copy_from_slice(bytemuck::cast_slice(&[own]));
         blocks.fill(0);
         let blocks: &mut [WeightBlock<KR>] = bytemuck::cast_slice_mut(blocks);
-        for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-            if channel < shape.channels {
-                let weights = source.weights.get(channel * shape.depth()..)?.get(..shape.depth())?;
-                let mut blocks = blocks.iter_mut();
-                for unit in weights.chunks(runs.unit(shape).max(1)) {
-                    let (whole, rest) = unit.as_chunks::<KR>();
-                    for (weights, block) in whole.iter().zip(&mut blocks) {
+        // One kernel row of all lanes after the other: its blocks stay in the cache.
+        let unit = unit(shape).max(1);
+        for (index, blocks) in blocks.chunks_exact_mut(unit.div_ceil(KR)).enumerate() {
+            for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+                if channel < shape.channels {
+                    let weights =
+                        source.weights.get(channel * shape.depth() + index * unit..)?.get(..unit)?;
+                    let (whole, rest) = weights.as_chunks::<KR>();
+                    for (weights, block) in whole.iter().zip(&mut *blocks) {
                         *block.get_mut(lane)? = *weights;
                     }
-                    if !rest.is_empty() {
-                        blocks.next()?.get_mut(lane)?.get_mut(..rest.len())?.copy_from_slice(rest);
+                    if let Some(block) = blocks.get_mut(whole.len()) {
+                        block.get_mut(lane)?.get_mut(..rest.len())?.copy_from_slice(rest);
                     }
                 }
             }
@@ -105,8 +87,8 @@ pub(super) struct Panel<'a, const KR: usize> {
 
 impl<'a, const KR: usize> Panel<'a, KR> {
     /// Panel `index` of the layer's packed weights.
-    pub(super) fn new(block: &ConvBlock<'a>, runs: Runs, index: usize) -> Option<Self> {
-        let len = runs.panel_len::<KR>(&block.shape);
+    pub(super) fn new(block: &ConvBlock<'a>, index: usize) -> Option<Self> {
+        let len = panel_len::<KR>(&block.shape);
         let (parameters, blocks) =
             block.weights.get(index * len..)?.get(..len)?.split_at_checked(size_of::<Parameters>())?;
         let [parameters] = bytemuck::try_cast_slice(parameters).ok()? else { return None };

@@ -158,7 +158,8 @@ fn conv_transformed(tiles: &Tiles<'_>, panel: &mut [u32], out: &mut [i8]) -> Opt
     let weights: &[[i16; 4]] = bytemuck::try_cast_slice(tiles.weights).ok()?;
     for first_channel in (0..tiles.target.channels.len()).step_by(NR) {
         let target = Target { first_channel, ..tiles.target };
-        let weights = weights.get(first_channel * fours * POINTS..)?;
+        let channels = NR.min(tiles.target.channels.len() - first_channel);
+        let weights = weights.get(first_channel * fours * POINTS..)?.get(..channels * fours * POINTS)?;
         for tile in 0..tiles.tiles {
             let mut sums = [[0; 4]; NR];
             for (sums, weights) in sums.iter_mut().zip(weights.chunks_exact(fours * POINTS)) {
@@ -178,7 +179,7 @@ fn conv_transformed(tiles: &Tiles<'_>, panel: &mut [u32], out: &mut [i8]) -> Opt
 fn sums_of_tile(weights: &[[i16; 4]], panel: &[u32], tile: usize, fours: usize) -> Option<[i32; 4]> {
     let panel: &[[[i16; 4]; transformed::TILES]] = bytemuck::try_cast_slice(panel).ok()?;
     let mut products = [0; POINTS];
-    let of_points = weights.chunks_exact(fours).zip(panel.chunks_exact(fours));
+    let of_points = weights.chunks_exact(fours).zip(panel.get(..fours * POINTS)?.chunks_exact(fours));
     for (product, (weights, input)) in products.iter_mut().zip(of_points) {
         *product = sum_of_products(weights, input, tile)?;
     }

@@ -18,7 +18,7 @@ use core::arch::aarch64::*;
 use super::patches::{self, PatchBlock};
 use super::{neon_winograd, neon_winograd_output};
 use crate::Isa;
-use crate::kernels::panels::{self, Panel, Runs, WeightBlock};
+use crate::kernels::panels::{self, Panel, WeightBlock};
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
 use crate::kernels::winograd::{Blocks, Costs};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
@@ -34,7 +34,7 @@ table! {
     Isa::Neon, Neon, "neon",
     direct: {
         mr: MR, nr: LANES, block_bytes: 128 << 10,
-        weights_len: |shape| panels::weights_len::<KR>(shape, Runs::Joined), pack_weights: super::pack_weights,
+        weights_len: panels::weights_len::<KR>, pack_weights: super::pack_weights,
         patches_len: patches::patches_len::<MR, KR>, pack_patches: super::pack_patches,
         conv: super::conv,
     },
@@ -243,7 +243,7 @@ impl Simd for Neon {
 
 #[inline(always)]
 fn pack_weights(_: Neon, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
-    panels::pack_weights::<Neon, KR>(source, Runs::Joined, 0, packed)
+    panels::pack_weights::<Neon, KR>(source, 0, packed)
 }
 
 #[inline(always)]
@@ -253,7 +253,7 @@ fn pack_patches(_: Neon, shape: &Shape, _: &[i8], patches: &Patches<'_>, panels:
 
 #[inline(always)]
 fn conv(s: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
-    let weights = Panel::<KR>::new(block, Runs::Joined, block.target.first_channel / LANES)?;
+    let weights = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
     let pixels = block.patches.pixels;
     let panels = patches::panels::<MR, KR>(block)?;
     let mut places = TargetPlaces::new(&block.target);

@@ -9,7 +9,7 @@ use core::arch::aarch64::*;
 use super::neon::Neon;
 use super::tiles::{self, Block, MR, Sources, Sums, Tiles, pack, sums};
 use crate::Isa;
-use crate::kernels::panels::{self, Runs, WeightBlock};
+use crate::kernels::panels::{self, WeightBlock};
 use crate::kernels::simd::{LANES, has, table};
 use crate::kernels::{Kernels, LayerWeights};
 
@@ -20,7 +20,7 @@ table! {
     Isa::NeonI8mm, I8mm, "neon,i8mm,rdm",
     direct: {
         mr: MR, nr: LANES, block_bytes: 128 << 10,
-        weights_len: |shape| panels::weights_len::<KR>(shape, Runs::Joined), pack_weights: super::pack_weights,
+        weights_len: panels::weights_len::<KR>, pack_weights: super::pack_weights,
         patches_len: tiles::patches_len, pack_patches: tiles::pack_patches::<KR, _>,
         conv: tiles::conv::<KR, _>,
     },
@@ -45,7 +45,7 @@ impl I8mm {
 
 #[inline(always)]
 fn pack_weights(_: I8mm, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
-    panels::pack_weights::<Neon, KR>(source, Runs::Joined, 0, packed)
+    panels::pack_weights::<Neon, KR>(source, 0, packed)
 }
 
 /// The products of two pixels and the eight channels in v0 to v3, added to their sums.

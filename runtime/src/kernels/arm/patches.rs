@@ -4,7 +4,7 @@
 //! other without a gap. What lies behind the end of a patch, or in the room of a pixel that a tile lacks, is whatever was
 //! there: the former is multiplied by zeros, the latter is not looked at.
 
-use crate::kernels::panels::{Runs, tiles_len};
+use crate::kernels::panels::{blocks, tiles_len};
 use crate::kernels::{ConvBlock, Patches, Shape};
 
 /// `KR` values of depth of a tile.
@@ -12,10 +12,7 @@ pub(super) type PatchBlock<const MR: usize, const KR: usize> = [[i8; KR]; MR];
 
 /// Bytes of the panel of a tile's patches, a multiple of 64.
 pub(super) fn panel_len<const MR: usize, const KR: usize>(shape: &Shape) -> Option<usize> {
-    Runs::Joined
-        .blocks::<KR>(shape)
-        .checked_mul(size_of::<PatchBlock<MR, KR>>())?
-        .checked_next_multiple_of(64)
+    blocks::<KR>(shape).checked_mul(size_of::<PatchBlock<MR, KR>>())?.checked_next_multiple_of(64)
 }
 
 /// See [`Packing::patches_len`](crate::kernels::Packing::patches_len).
@@ -118,7 +115,7 @@ pub(super) fn panels<'a, const MR: usize, const KR: usize>(
 ) -> Option<impl Iterator<Item = &'a [PatchBlock<MR, KR>]> + use<'a, MR, KR>> {
     let panel_len = panel_len::<MR, KR>(&block.shape)?;
     let panels = block.panels.get(..tiles_len(block.patches.pixels, MR, panel_len)?)?;
-    let blocks = Runs::Joined.blocks::<KR>(&block.shape);
+    let blocks = blocks::<KR>(&block.shape);
     Some(
         panels.chunks_exact(panel_len).map(move |panel| {
             panel.as_chunks::<KR>().0.as_chunks::<MR>().0.get(..blocks).unwrap_or_default()

@@ -12,7 +12,7 @@ use core::arch::aarch64::*;
 use super::lines::{self, Lines};
 use super::neon::Neon;
 use super::patches::{PatchBlock, panel_len, panels};
-use crate::kernels::panels::{Panel, Runs, WeightBlock, tiles_len};
+use crate::kernels::panels::{Panel, WeightBlock, blocks, tiles_len};
 use crate::kernels::simd::{LANES, TargetPlaces, finish_tile};
 use crate::kernels::{ConvBlock, Patches, Shape};
 
@@ -97,7 +97,7 @@ pub(super) fn pack_patches<const KR: usize, T: Tiles<KR>>(
     patches: &Patches<'_>,
     panels: &mut [i8],
 ) -> Option<()> {
-    let (panel_len, depth_blocks) = (panel_len::<MR, DEPTH>(shape)?, Runs::Joined.blocks::<DEPTH>(shape));
+    let (panel_len, depth_blocks) = (panel_len::<MR, DEPTH>(shape)?, blocks::<DEPTH>(shape));
     let panels = panels.get_mut(..tiles_len(patches.pixels, MR, panel_len)?)?;
     let reach = shape.runs.checked_sub(1)?.checked_mul(patches.run_stride)?.checked_add(shape.run_len)?;
     let highest = patches.grid.highest_place(patches.pixels)?;
@@ -227,8 +227,7 @@ fn pack_pieces<const KR: usize, T: Tiles<KR>>(
 /// Tiles whose pixels are in lines first, then one after the other those that are not: all when there are no lines, or the last.
 #[inline(always)]
 pub(super) fn conv<const KR: usize, T: Tiles<KR>>(t: T, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
-    let Panel { parameters, blocks: weights } =
-        Panel::<KR>::new(block, Runs::Joined, block.target.first_channel / LANES)?;
+    let Panel { parameters, blocks: weights } = Panel::<KR>::new(block, block.target.first_channel / LANES)?;
     let mut tiles = panels::<MR, DEPTH>(block)?;
     let (mut target, mut left) = (block.target, block.patches.pixels);
     let deep = |patches: &&[Block]| patches.len() * DEPTH >= weights.len() * KR;

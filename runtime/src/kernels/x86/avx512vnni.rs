@@ -7,18 +7,18 @@
 
 use core::arch::x86_64::*;
 
-use super::vnni::{self, Vnni, WeightBlock};
+use super::vnni::{self, KR, Vnni, WeightBlock};
 use super::winograd::{self, Dot, Rows};
 use crate::Isa;
-use crate::kernels::Kernels;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
 use crate::kernels::winograd::{Blocks, Costs, GROUP};
+use crate::kernels::{Kernels, panels};
 
 table! {
     Isa::Avx512Vnni, Avx512Vnni, "avx512f,avx512bw,avx512vl,avx512vnni",
     direct: {
         mr: Avx512Vnni::MR, nr: Avx512Vnni::PANELS * LANES, block_bytes: 256 << 10,
-        weights_len: vnni::weights_len, pack_weights: vnni::pack_weights,
+        weights_len: panels::weights_len::<KR>, pack_weights: vnni::pack_weights,
         patches_len: vnni::patches_len, pack_patches: vnni::pack_patches,
         conv: vnni::conv,
     },
@@ -260,11 +260,13 @@ impl Dot for Avx512Vnni {
         rows: &Rows<'_, CHUNK>,
         first: usize,
     ) -> Option<[Self::I32; ROWS]> {
+        const { assert!(ROWS.is_multiple_of(GROUP)) };
         let mut acc = [self.zero32(); ROWS];
         let (wide, rest) = acc.as_chunks_mut();
         for (group, acc) in wide.iter_mut().enumerate() {
             *acc = avx512!(self.dot_sixteen(rows, first + group * WIDE))?;
         }
+        let first = first + wide.len() * WIDE;
         for (group, acc) in rest.as_chunks_mut().0.iter_mut().enumerate() {
             *acc = avx512!(self.dot_four(rows, first + group * GROUP))?;
         }

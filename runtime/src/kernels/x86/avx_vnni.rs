@@ -40,16 +40,17 @@ macro_rules! encoding {
         mod $name {
             use super::*;
             use crate::Isa;
+            use crate::kernels::panels;
             use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
             use crate::kernels::x86::avx2::Avx2;
             use crate::kernels::x86::winograd::{self, Dot};
-            use crate::kernels::x86::vnni::{self, Vnni, WeightBlock};
+            use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
 
             table! {
                 Isa::AvxVnni, AvxVnni, $features,
                 direct: {
                     mr: AvxVnni::MR, nr: AvxVnni::PANELS * LANES, block_bytes: 256 << 10,
-                    weights_len: vnni::weights_len, pack_weights: vnni::pack_weights,
+                    weights_len: panels::weights_len::<KR>, pack_weights: vnni::pack_weights,
                     patches_len: vnni::patches_len, pack_patches: vnni::pack_patches,
                     conv: vnni::conv,
                 },

@@ -31,6 +31,9 @@ impl<'a> Outputs<'a> {
             skip.values.is_none() || skip.channel < first + LANES && first < skip.channel + skip.channel_count
         };
         target.skip = target.skip.filter(joins);
+        if let Some(skip) = &target.skip {
+            skip.grid.highest_place(pixels)?;
+        }
         let end = target.grid.highest_place(pixels)?.checked_add(first)?.checked_add(LANES)?;
         let checked = if target.channels.len() < first + LANES { None } else { Some(out.len()) };
         (checked.is_none() || end <= out.len()).then_some(Self { target, parameters, checked })
@@ -136,7 +139,7 @@ impl<'a> Outputs<'a> {
             Some((source, places, shift)) => {
                 for (values, place) in values.iter_mut().zip(places) {
                     // SAFETY: the caller's promise.
-                    *values = unsafe { source.byte_add(*place).read() };
+                    *values = unsafe { source.wrapping_byte_add(*place).read() };
                 }
                 Some((values, shift))
             }

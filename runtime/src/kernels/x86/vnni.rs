@@ -17,7 +17,7 @@ use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 
 use super::outputs::Outputs;
-use crate::kernels::panels::{self, Panel, Runs};
+use crate::kernels::panels::{self, Panel};
 use crate::kernels::simd::{LANES, Simd, TargetPlaces};
 use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
@@ -25,8 +25,6 @@ use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 pub(super) const KR: usize = 4;
 /// The highest tile of any table.
 const MAX_MR: usize = 14;
-/// Kernel rows begin with a block of weights each.
-const RUNS: Runs = Runs::Apart;
 
 /// Weights of four values of depth.
 pub(super) type WeightBlock = panels::WeightBlock<KR>;
@@ -49,14 +47,10 @@ pub(super) trait Vnni: Simd {
     fn dot8(self, acc: Self::I32, activations: Self::Activations, weights: Self::I32) -> Self::I32;
 }
 
-pub(super) fn weights_len(shape: &Shape) -> Option<usize> {
-    panels::weights_len::<KR>(shape, RUNS)
-}
-
 /// Activations are stored with 128 added: the bias takes it back.
 #[inline(always)]
 pub(super) fn pack_weights<S: Vnni>(_: S, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
-    panels::pack_weights::<S, KR>(source, RUNS, -128, packed)
+    panels::pack_weights::<S, KR>(source, -128, packed)
 }
 
 /// The values that are read, and behind them what the last block of a run reads too much.
@@ -106,7 +100,7 @@ type Sums<S> = [[<S as Simd>::I32; MAX_MR]; 2];
 pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let (target, pixels) = (&block.target, block.patches.pixels);
     let panel = |first_channel: usize| {
-        let panel = Panel::new(block, RUNS, first_channel / LANES)?;
+        let panel = Panel::new(block, first_channel / LANES)?;
         Some((panel, Outputs::new(Target { first_channel, ..*target }, panel.parameters, pixels, out)?))
     };
     let (first, outputs) = panel(target.first_channel)?;
@@ -183,6 +177,8 @@ struct Source<'a> {
     run_stride: usize,
     /// Blocks of weights of a run.
     steps: usize,
+    /// Blocks of weights of all runs.
+    blocks: usize,
 }
 
 impl<'a> Source<'a> {
@@ -192,12 +188,14 @@ impl<'a> Source<'a> {
         let patches = &block.patches;
         let end = patches.grid.highest_place(patches.pixels)?.checked_add(reach(&block.shape, patches)?)?;
         let (runs, steps) = (block.shape.runs, block.shape.run_len.div_ceil(KR));
+        let blocks = runs.checked_mul(steps)?;
         let values = bytemuck::cast_slice(block.panels);
         (end.checked_add(KR - 1)? <= values.len()).then_some(Self {
             values,
             runs,
             run_stride: patches.run_stride,
             steps,
+            blocks,
         })
     }
 }
@@ -240,7 +238,7 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
             *acc = s.load32(&panel.parameters.bias);
         }
     }
-    if panels.iter().any(|panel| panel.blocks.len() != source.runs * source.steps) {
+    if panels.iter().any(|panel| panel.blocks.len() != source.blocks) {
         return None;
     }
     for run in 0..source.runs {

@@ -35,6 +35,10 @@ fn padded_len(channels: usize) -> Option<usize> {
 /// Computes output rows into `out`, a row of tiles at a time.
 #[inline(never)]
 pub(super) fn run(run: &ConvRun<'_>, rows: Range<usize>, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
+    // The loader has no other numbers of rows, and lets no such layer run by rows.
+    if !rows.len().is_multiple_of(ROWS) {
+        return None;
+    }
     let transformed = run.kernels.transformed()?;
     let (channels, output) = (run.layer.input.c(), &run.layer.output);
     let (padded, panel) = scratch.split_at_mut_checked(padded_len(channels)?)?;

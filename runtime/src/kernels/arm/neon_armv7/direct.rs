@@ -5,7 +5,7 @@ use core::arch::naked_asm;
 use super::{Constants, Neon, patches};
 use crate::kernels::ConvBlock;
 use crate::kernels::arm::patches::PatchBlock;
-use crate::kernels::panels::{Panel, Runs, WeightBlock};
+use crate::kernels::panels::{Panel, WeightBlock};
 use crate::kernels::parameters::{LANES, TargetPlaces};
 
 /// Output pixels of a tile.
@@ -16,7 +16,7 @@ pub(super) const KR: usize = 16;
 /// See [`Direct::conv`](crate::kernels::Direct::conv).
 pub(super) fn conv(neon: Neon, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()> {
     let target = &block.target;
-    let weights = Panel::<KR>::new(block, Runs::Joined, target.first_channel / LANES)?;
+    let weights = Panel::<KR>::new(block, target.first_channel / LANES)?;
     let constants = Constants::new(target);
     let pixels = block.patches.pixels;
     let mut places = TargetPlaces::new(target);

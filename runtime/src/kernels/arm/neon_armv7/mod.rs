@@ -21,7 +21,6 @@ use core::mem::offset_of;
 
 use super::patches;
 use crate::Isa;
-use crate::kernels::panels::Runs;
 use crate::kernels::parameters::{LANES, Lanes, Parameters, Place, skip_values};
 use crate::kernels::winograd::{Blocks, Winograd, pack};
 use crate::kernels::{Direct, Epilogue, Kernels, Packing, Target, panels, portable};
@@ -34,10 +33,8 @@ static KERNELS: Kernels = Kernels {
         block_bytes: 128 << 10,
         block_columns: usize::MAX,
         packing: Some(Packing {
-            weights_len: |shape| panels::weights_len::<{ direct::KR }>(shape, Runs::Joined),
-            pack_weights: |source, packed| {
-                panels::pack_weights::<Neon, { direct::KR }>(source, Runs::Joined, 0, packed)
-            },
+            weights_len: panels::weights_len::<{ direct::KR }>,
+            pack_weights: |source, packed| panels::pack_weights::<Neon, { direct::KR }>(source, 0, packed),
             patches_len: patches::patches_len::<{ direct::MR }, { direct::KR }>,
             pack_patches: |shape, _, source, panels| {
                 patches::pack_patches::<{ direct::MR }, { direct::KR }>(shape, source, panels)
