@@ -72,9 +72,15 @@ pub(super) fn run(
         there = seen;
         for (row, out) in (first..).zip(out.chunks_exact_mut((output.w() * output.c()).max(1))) {
             let Range { start, end } = seen_by(row);
-            let rows =
-                map.get((start - there.start) * plan.row_len..)?.get(..(end - start) * plan.row_len)?;
-            pool::max_row(run.kernels, pool, output.c(), rows, plan.row_len, out)?;
+            let rows = map
+                .get_mut((start - there.start) * plan.row_len..)?
+                .get_mut(..(end - start) * plan.row_len)?;
+            // The first row gets the maxima of all: a window further down that sees it too sees all of them.
+            let (maxima, others) = rows.split_at_mut_checked(plan.row_len)?;
+            for row in others.chunks_exact(plan.row_len.max(1)) {
+                (run.kernels.max_into)(maxima, row);
+            }
+            pool::max_row(run.kernels, pool, output.c(), maxima, plan.row_len, out)?;
         }
     }
     Some(())
