@@ -6,12 +6,13 @@
 #![allow(unsafe_code, reason = "AVX-512 intrinsics")]
 
 use core::arch::x86_64::*;
+use core::ops::Range;
 
 use super::vnni::{self, KR, Vnni, WeightBlock};
 use super::winograd::{self, Dot, Rows};
 use crate::Isa;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
-use crate::kernels::winograd::{Blocks, Costs, GROUP};
+use crate::kernels::winograd::{Blocks, Costs, Form, GROUP, INPUT_TILE, POINTS, WeightPair, pack, stride};
 use crate::kernels::{Kernels, panels};
 
 table! {
@@ -26,7 +27,7 @@ table! {
         costs: COSTS, stride_2: None,
         // A second-level cache of 1 MiB or more; products of whole groups.
         blocks: Blocks { input_bytes: [576 << 10, 672 << 10], product_tiles: WIDE },
-        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, WIDE>,
+        transform_weights: super::transform_weights, multiply: winograd::multiply::<_, WIDE>,
         transform_output: steps::transform_output,
     },
 }
@@ -110,6 +111,67 @@ macro_rules! avx512 {
 
 impl Lanes for Avx512Vnni {
     const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+}
+
+/// Weights of two input channels and sixteen output channels.
+type Wide = __m512i;
+
+/// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights): of 3x3 kernels both channels of a pair at a time.
+#[inline(always)]
+fn transform_weights(
+    s: Avx512Vnni,
+    form: Form,
+    panel: &[i8],
+    chunks: Range<usize>,
+    out: &mut [WeightPair],
+) -> Option<()> {
+    if form != Form::F4x3 {
+        return winograd::transform_weights(s, form, panel, chunks, out);
+    }
+    let packed = pack::pairs::<9>(panel, chunks)?;
+    let stride = stride(packed.len());
+    let out = out.get_mut(..POINTS * stride)?;
+    for (pair, taps) in packed.iter().enumerate() {
+        let mut columns = [[avx512!(_mm512_setzero_si512()); INPUT_TILE]; 3];
+        for (column, points) in columns.iter_mut().enumerate() {
+            let [a, b, c] = [taps.get(column)?, taps.get(3 + column)?, taps.get(6 + column)?];
+            *points = avx512!(s.weight_points(s.widen_pair(a), s.widen_pair(b), s.widen_pair(c)));
+        }
+        let [a, b, c] = columns;
+        let mut points = out.get_mut(pair..)?.iter_mut().step_by(stride);
+        for ((a, b), c) in a.into_iter().zip(b).zip(c) {
+            for value in avx512!(s.weight_points(a, b, c)) {
+                avx512!(_mm512_storeu_si512(points.next()?.as_mut_ptr().cast(), value));
+            }
+        }
+    }
+    Some(())
+}
+
+impl Avx512Vnni {
+    /// Sign-extended to int16.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn widen_pair(self, values: &[[i8; LANES]; 2]) -> Wide {
+        // SAFETY: both channels have 32 bytes together; the load demands no alignment.
+        _mm512_cvtepi8_epi16(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
+    }
+
+    /// `G' g` of three taps.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+    fn weight_points(self, g0: Wide, g1: Wide, g2: Wide) -> [Wide; INPUT_TILE] {
+        let (a, c) = (_mm512_add_epi16(g0, g2), _mm512_add_epi16(g0, _mm512_slli_epi16::<2>(g2)));
+        let d = _mm512_add_epi16(g1, g1);
+        [
+            g0,
+            _mm512_add_epi16(a, g1),
+            _mm512_sub_epi16(a, g1),
+            _mm512_add_epi16(c, d),
+            _mm512_sub_epi16(c, d),
+            g2,
+        ]
+    }
 }
 
 /// The products of a pair of channels of four rows, which begin at a pointer.
