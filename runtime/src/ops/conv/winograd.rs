@@ -77,7 +77,8 @@ impl WinogradPlan {
             packed_len: geometry.panel_len().checked_mul(output.c.div_ceil(CHANNELS))?,
             rows: output.h,
             row_len: output.w * output.c,
-            row_step: tile,
+            // Tiles are cut to the rows of a part, evenly: the largest part has fewer products than if it were cut at whole tiles.
+            row_step: 1,
         };
         Some((plan, needs))
     }
