@@ -42,6 +42,19 @@ impl PooledRows {
     }
 }
 
+/// Whether the rows of a window become one before its columns are looked at: a third of the comparisons, and 90 bytes of code, which are too
+/// many for microcontrollers.
+const ROWS_FIRST: bool = !cfg!(target_os = "none");
+
+/// The first one of some rows becomes the maxima of all: a window further down that sees it too sees all of them.
+fn merge_rows(run: &ConvRun<'_>, plan: &PooledRows, rows: &mut [i8]) -> Option<()> {
+    let (maxima, others) = rows.split_at_mut_checked(plan.row_len)?;
+    for row in others.chunks_exact(plan.row_len.max(1)) {
+        (run.kernels.max_into)(maxima, row);
+    }
+    Some(())
+}
+
 /// Computes output rows into `out`, group by group. Rows of the map that the next group sees again are kept; rows
 /// between groups that no window sees are not computed.
 #[inline(never)]
@@ -72,15 +85,13 @@ pub(super) fn run(
         there = seen;
         for (row, out) in (first..).zip(out.chunks_exact_mut((output.w() * output.c()).max(1))) {
             let Range { start, end } = seen_by(row);
-            let rows = map
-                .get_mut((start - there.start) * plan.row_len..)?
-                .get_mut(..(end - start) * plan.row_len)?;
-            // The first row gets the maxima of all: a window further down that sees it too sees all of them.
-            let (maxima, others) = rows.split_at_mut_checked(plan.row_len)?;
-            for row in others.chunks_exact(plan.row_len.max(1)) {
-                (run.kernels.max_into)(maxima, row);
+            let (at, mut len) = ((start - there.start) * plan.row_len, (end - start) * plan.row_len);
+            if ROWS_FIRST {
+                merge_rows(run, plan, map.get_mut(at..)?.get_mut(..len)?)?;
+                len = plan.row_len;
             }
-            pool::max_row(run.kernels, pool, output.c(), maxima, plan.row_len, out)?;
+            let rows = map.get(at..)?.get(..len)?;
+            pool::max_row(run.kernels, pool, output.c(), rows, plan.row_len, out)?;
         }
     }
     Some(())
