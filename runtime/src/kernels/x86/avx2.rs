@@ -88,19 +88,6 @@ impl Lanes for Avx2 {
 
 impl Dot for Avx2 {
     #[inline(always)]
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
-        let pair: i32 = bytemuck::cast(pair);
-        let p = weights.as_ptr();
-        avx2!({
-            let pair = _mm256_set1_epi32(pair);
-            [
-                _mm256_add_epi32(acc[0], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.cast()))),
-                _mm256_add_epi32(acc[1], _mm256_madd_epi16(pair, _mm256_loadu_si256(p.add(16).cast()))),
-            ]
-        })
-    }
-
-    #[inline(always)]
     fn dot_rows<const ROWS: usize, const CHUNK: usize>(
         self,
         rows: &Rows<'_, CHUNK>,

@@ -82,22 +82,6 @@ impl Avx512Vnni {
     fn new() -> Self {
         Self(())
     }
-
-    /// `vpdpwssd`, in assembly because the compiler makes two instructions of the intrinsic to shorten the chain of
-    /// sums, which is not what limits the loop.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn dpwssd(self, mut acc: __m512i, a: __m512i, b: __m512i) -> __m512i {
-        // SAFETY: the function is compiled for AVX-512 VNNI; nothing but the register named is written.
-        unsafe {
-            core::arch::asm!(
-                "vpdpwssd {acc}, {a}, {b}",
-                acc = inout(zmm_reg) acc, a = in(zmm_reg) a, b = in(zmm_reg) b,
-                options(pure, nomem, nostack, preserves_flags),
-            );
-        }
-        acc
-    }
 }
 
 /// Calls intrinsics where an [`Avx512Vnni`] is at hand.
@@ -241,8 +225,8 @@ macro_rules! two_pairs {
     };
 }
 
-/// The products of all chunks of some rows. In assembly because the compiler keeps sums in memory.
 impl Avx512Vnni {
+    /// The products of all chunks of sixteen rows. In assembly because the compiler keeps sums in memory.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn dot_sixteen<const CHUNK: usize>(self, rows: &Rows<'_, CHUNK>, first: usize) -> Option<[__m512i; 16]> {
@@ -284,6 +268,7 @@ impl Avx512Vnni {
         Some([a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3])
     }
 
+    /// The same of four rows, with two sums each, since four in flight are too few for the latency of `vpdpwssd`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     fn dot_four<const CHUNK: usize>(self, rows: &Rows<'_, CHUNK>, first: usize) -> Option<[__m512i; 4]> {
@@ -333,12 +318,6 @@ impl Dot for Avx512Vnni {
             *acc = avx512!(self.dot_four(rows, first + group * GROUP))?;
         }
         Some(acc)
-    }
-
-    #[inline(always)]
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
-        let pair = bytemuck::cast(pair);
-        avx512!(self.dpwssd(acc, _mm512_loadu_si512(weights.as_ptr().cast()), _mm512_set1_epi32(pair)))
     }
 }
 

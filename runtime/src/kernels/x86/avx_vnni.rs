@@ -43,7 +43,7 @@ macro_rules! encoding {
             use crate::kernels::panels;
             use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
             use crate::kernels::x86::avx2::Avx2;
-            use crate::kernels::x86::winograd::{self, Dot};
+            use crate::kernels::x86::winograd::{self, Dot, DotPair, Rows};
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
 
             table! {
@@ -99,6 +99,17 @@ macro_rules! encoding {
             }
 
             impl Dot for AvxVnni {
+                #[inline(always)]
+                fn dot_rows<const ROWS: usize, const CHUNK: usize>(
+                    self,
+                    rows: &Rows<'_, CHUNK>,
+                    first: usize,
+                ) -> Option<[Self::I32; ROWS]> {
+                    winograd::dot_rows(self, rows, first)
+                }
+            }
+
+            impl DotPair for AvxVnni {
                 #[inline(always)]
                 fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &[i16; 2 * LANES]) -> Self::I32 {
                     let pair = bytemuck::cast(pair);

@@ -72,34 +72,45 @@ impl<'a, const CHUNK: usize> Rows<'a, CHUNK> {
 
 /// Products of int16 that are added in pairs.
 pub(super) trait Dot: Simd {
-    /// `acc[lane] + pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`].
-    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
-
-    /// [`Self::dot16`] of all pairs of `ROWS` rows from `first` on, a multiple of [`GROUP`]. `None` when there are fewer.
-    #[inline(always)]
+    /// `sum of pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`], of all pairs of `ROWS` rows from
+    /// `first` on, a multiple of [`GROUP`]. `None` when there are fewer.
     fn dot_rows<const ROWS: usize, const CHUNK: usize>(
         self,
         rows: &Rows<'_, CHUNK>,
         first: usize,
-    ) -> Option<[Self::I32; ROWS]> {
-        rows.has(first, ROWS)?;
-        let mut acc = [self.zero32(); ROWS];
-        for (chunk, weights) in rows.weights().iter().enumerate() {
-            let mut values = [&[[0i16; 2]; LANES / 2][..]; ROWS];
-            for (row, values) in values.iter_mut().enumerate() {
-                // SAFETY: there are `ROWS` rows from `first` on, and these are the weights for the chunk.
-                *values = unsafe { rows.values(first + row, chunk) }.as_chunks().0;
-            }
-            for (pair, weights) in weights.iter().enumerate() {
-                for (acc, row) in acc.iter_mut().zip(values) {
-                    if let Some(values) = row.get(pair) {
-                        *acc = self.dot16(*acc, *values, weights);
-                    }
+    ) -> Option<[Self::I32; ROWS]>;
+}
+
+/// The products of one pair, for instruction sets whose loop is left to the compiler.
+pub(super) trait DotPair: Simd {
+    /// `acc` and the products of [`Dot::dot_rows`] of a pair.
+    fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
+}
+
+/// [`Dot::dot_rows`], pair by pair.
+#[inline(always)]
+pub(super) fn dot_rows<S: DotPair, const ROWS: usize, const CHUNK: usize>(
+    s: S,
+    rows: &Rows<'_, CHUNK>,
+    first: usize,
+) -> Option<[S::I32; ROWS]> {
+    rows.has(first, ROWS)?;
+    let mut acc = [s.zero32(); ROWS];
+    for (chunk, weights) in rows.weights().iter().enumerate() {
+        let mut values = [&[[0i16; 2]; LANES / 2][..]; ROWS];
+        for (row, values) in values.iter_mut().enumerate() {
+            // SAFETY: there are `ROWS` rows from `first` on, and these are the weights for the chunk.
+            *values = unsafe { rows.values(first + row, chunk) }.as_chunks().0;
+        }
+        for (pair, weights) in weights.iter().enumerate() {
+            for (acc, row) in acc.iter_mut().zip(values) {
+                if let Some(values) = row.get(pair) {
+                    *acc = s.dot16(*acc, *values, weights);
                 }
             }
         }
-        Some(acc)
     }
+    Some(acc)
 }
 
 /// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights).
