@@ -192,7 +192,7 @@ impl LayerNeeds {
         if let Op::Conv(conv) = &layer.op {
             is_transformed = conv.is_transformed();
             let plan = ConvPlan::new(conv, &layer.input, &layer.output, kernels)?;
-            (scratch_len, packed_len) = (plan.scratch_len(threads)?, plan.packed_len());
+            (scratch_len, packed_len) = (plan.scratch_len(layer, conv, kernels, threads)?, plan.packed_len());
         }
         Some(Self { scratch_len, packed_len, useful_threads, is_transformed })
     }

@@ -392,14 +392,16 @@ impl<'m, 'b> Session<'m, 'b> {
         // References to what is large where it was made, as with the layer.
         let plan = &self.plan.conv(layer);
         let plan = plan.as_ref()?;
-        let scratch = self.plan.scratch(self.progress.layers, plan.scratch_len(self.plan.threads())?)?;
+        let kernels = self.plan.kernels();
+        let scratch = plan.scratch_len(layer, conv, kernels, self.plan.threads())?;
+        let scratch = self.plan.scratch(self.progress.layers, scratch)?;
         let buffers = &mut conv_buffers(self.arena, layer, conv, scratch);
         let ConvBuffers { inputs, output, scratch } = buffers.as_mut()?;
         let start = packed_start(&self.plan, &self.progress, layer.index)?;
         let end = start + plan.packed_len();
         let packed = self.packed.get(start..end)?;
         let weights = if packed.is_empty() { conv.weights } else { packed };
-        let run = ConvRun { layer, conv, plan, kernels: self.plan.kernels(), inputs, weights };
+        let run = ConvRun::new(layer, conv, plan, kernels, inputs, weights);
         run.run(&self.threads, output, scratch)?;
         Some(end)
     }

@@ -2,7 +2,7 @@
 //! runs on the caller's.
 
 #[cfg(feature = "threads")]
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::error::RunError;
 
@@ -31,12 +31,22 @@ impl Threads {
         self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
     }
 
-    /// Runs what calls [`Self::run_all`].
+    /// Runs what calls [`Self::run_all`]. Meanwhile the other threads look for parts of it without a pause.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
-        match &self.pool {
-            Some(pool) => pool.install(work),
-            None => work(),
-        }
+        let Some(pool) = &self.pool else { return work() };
+        let ended = &AtomicBool::new(false);
+        pool.scope(|scope| {
+            let end = SetAtEnd(ended);
+            let caller = rayon_core::current_thread_index();
+            scope.spawn_broadcast(move |_, context| {
+                if Some(context.index()) != caller {
+                    help(|| !ended.load(Ordering::Relaxed));
+                }
+            });
+            let result = work();
+            drop(end);
+            result
+        })
     }
 
     /// Runs all jobs, the first one on the thread that calls it; `None` when one of them returned it.
@@ -48,17 +58,54 @@ impl Threads {
             return jobs.try_for_each(|job| job());
         }
         let failed = AtomicBool::new(false);
+        let left = AtomicUsize::new(0);
         let run = |job: J| {
             if job().is_none() {
                 failed.store(true, Ordering::Relaxed);
             }
+            left.fetch_sub(1, Ordering::Release);
         };
         rayon_core::in_place_scope(|scope| {
             let own = jobs.next();
-            jobs.for_each(|job| scope.spawn(|_| run(job)));
-            own.map(run)
+            for job in jobs {
+                left.fetch_add(1, Ordering::Relaxed);
+                scope.spawn(|_| run(job));
+            }
+            if let Some(own) = own {
+                left.fetch_add(1, Ordering::Relaxed);
+                run(own);
+            }
+            help(|| left.load(Ordering::Acquire) > 0);
         });
         (!failed.into_inner()).then_some(())
+    }
+}
+
+/// Sets a flag when it is dropped, after a panic too.
+#[cfg(feature = "threads")]
+struct SetAtEnd<'a>(&'a AtomicBool);
+
+#[cfg(feature = "threads")]
+impl Drop for SetAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Carries out what is there to do as long as something is wanted.
+#[cfg(feature = "threads")]
+fn help(wanted: impl Fn() -> bool) {
+    let mut idle = 0u32;
+    while wanted() {
+        if rayon_core::yield_now() == Some(rayon_core::Yield::Executed) {
+            idle = 0;
+        } else {
+            idle += 1;
+            if idle.is_multiple_of(1024) {
+                std::thread::yield_now();
+            }
+            core::hint::spin_loop();
+        }
     }
 }
 

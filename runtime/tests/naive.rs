@@ -203,7 +203,8 @@ fn large_convolutions_of_stride_2() {
 }
 
 /// Layers with so many multiply-accumulates that every thread gets a part: a first layer of stride 2 with a pooling, 1x1
-/// convolutions with a shortcut of their own and in place, 3x3 of both strides.
+/// convolutions with a shortcut of their own and in place, 3x3 of both strides; at the end some that have more weights than activations, whose
+/// channels are cut for two threads.
 #[test]
 fn layers_cut_for_threads() {
     let mut b = Builder::new([67, 61, 3], Values::Random, 9);
@@ -219,7 +220,11 @@ fn layers_cut_for_threads() {
     let same = b.conv(narrow, 112, WindowSpec::SAME3, Some(skip));
     let half = WindowSpec { stride: [2, 2], ..WindowSpec::SAME3 };
     let small = b.conv(same, 512, half, None);
-    let mean = b.average_pool(small);
+    let first = b.conv(small, 128, WindowSpec::POINT, None);
+    let skip = SkipSpec { tensor: first, stride: 1, channel: 0, in_place: false };
+    let second = b.conv(first, 128, WindowSpec::SAME3, Some(skip));
+    let third = b.conv(second, 128, WindowSpec::SAME3, Some(SkipSpec { in_place: true, ..skip }));
+    let mean = b.average_pool(third);
     b.dense(mean, 3);
     let content = b.finish();
     let file = content.to_bytes().unwrap();

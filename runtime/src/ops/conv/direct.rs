@@ -91,13 +91,13 @@ pub(super) fn run(
             (packing.pack_patches)(&block.shape, block.weights, &block.patches, panels)?;
         }
         block.panels = panels;
-        let values = block.patches.pixels * block.shape.channels;
-        let (out, behind) = core::mem::take(&mut rest).split_at_mut_checked(values)?;
-        while block.target.first_channel < block.shape.channels {
+        let (channels, values) = (run.channels(), block.patches.pixels * block.target.grid.column);
+        let out = rest.get_mut(..channels.start + values)?;
+        while block.target.first_channel < channels.end {
             (run.kernels.direct.conv)(block, out)?;
             block.target.first_channel += run.kernels.direct.nr;
         }
-        rest = behind;
+        rest = rest.get_mut(values..)?;
     }
     Some(())
 }
@@ -124,7 +124,7 @@ impl Part {
     }
 }
 
-/// What the kernels compute for a part of the output, from channel 0 on; without the source of its patches and without packed ones.
+/// What the kernels compute for a part of the output, from the first channel on; without the source of its patches and without packed ones.
 #[inline(never)]
 fn block<'a>(run: &'a ConvRun<'a>, plan: &DirectPlan, part: &Part) -> ConvBlock<'a> {
     let shape = shape(run.conv, &run.layer.input, &run.layer.output);
@@ -137,8 +137,8 @@ fn block<'a>(run: &'a ConvRun<'a>, plan: &DirectPlan, part: &Part) -> ConvBlock<
     };
     let target = Target {
         channels: run.conv.channels.0,
-        first_channel: 0,
-        grid: Grid::line(0, shape.channels),
+        first_channel: run.channels().start,
+        grid: Grid::line(0, run.pixel_len()),
         epilogue: run.epilogue(),
         skip: run.skip(part.row * plan.width + part.column, None),
     };

@@ -1,6 +1,8 @@
 //! Convolution: which method runs a layer, and its rows.
 
 mod direct;
+#[cfg(feature = "threads")]
+mod parts;
 mod pooled;
 mod rows;
 mod transformed;
@@ -9,6 +11,8 @@ mod winograd;
 use core::ops::Range;
 
 use self::direct::DirectPlan;
+#[cfg(feature = "threads")]
+use self::parts::Share;
 use self::pooled::PooledRows;
 pub(crate) use self::rows::keep_rows;
 use self::winograd::WinogradPlan;
@@ -112,8 +116,22 @@ impl ConvPlan {
     }
 
     /// Bytes of scratch when up to `threads` threads work.
-    pub(crate) fn scratch_len(&self, threads: usize) -> Option<usize> {
-        self.needs.scratch_len.checked_mul(threads)
+    #[cfg(feature = "threads")]
+    pub(crate) fn scratch_len(
+        &self,
+        layer: &Layer<'_>,
+        conv: &Conv<'_>,
+        kernels: &Kernels,
+        threads: usize,
+    ) -> Option<usize> {
+        parts::scratch_len(self, layer, conv, kernels, threads)
+    }
+
+    /// Bytes of scratch.
+    #[cfg(not(feature = "threads"))]
+    #[expect(clippy::unnecessary_wraps, reason = "with threads it can be too much")]
+    pub(crate) const fn scratch_len(&self, _: &Layer<'_>, _: &Conv<'_>, _: &Kernels, _: usize) -> Option<usize> {
+        Some(self.needs.scratch_len)
     }
 
     /// Bytes of packed weights; 0 when they are read in place.
@@ -171,28 +189,62 @@ pub(crate) struct ConvRun<'a> {
     pub(crate) inputs: &'a Inputs<'a>,
     /// Packed weights, or the model's own.
     pub(crate) weights: &'a [i8],
+    /// The output channels to compute, and where they go; `None` for all.
+    pub(super) share: Option<Share>,
+}
+
+/// Without threads nothing is shared.
+#[cfg(not(feature = "threads"))]
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Share {}
+
+#[cfg(not(feature = "threads"))]
+impl Share {
+    const fn channels(self) -> Range<usize> {
+        match self {}
+    }
+
+    const fn pixel_len(self) -> usize {
+        match self {}
+    }
 }
 
 impl<'a> ConvRun<'a> {
-    /// Computes all rows, on as many threads as pays.
+    /// Of a layer, all of whose output is computed.
+    pub(crate) const fn new(
+        layer: &'a Layer<'a>,
+        conv: &'a Conv<'a>,
+        plan: &'a ConvPlan,
+        kernels: &'a Kernels,
+        inputs: &'a Inputs<'a>,
+        weights: &'a [i8],
+    ) -> Self {
+        Self { layer, conv, plan, kernels, inputs, weights, share: None }
+    }
+
+    /// The output channels that are computed, which begin and end with a tile's or panel's.
+    fn channels(&self) -> Range<usize> {
+        self.share.map_or(0..self.layer.output.c(), |share| share.channels())
+    }
+
+    /// Distance between output pixels. A slice of the output begins where channel 0 of its first pixel is, or would be if it is not computed.
+    fn pixel_len(&self) -> usize {
+        self.share.map_or(self.layer.output.c(), |share| share.pixel_len())
+    }
+
+    /// Computes all of the output, on as many threads as pays.
+    #[cfg(feature = "threads")]
     pub(crate) fn run(&self, threads: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
-        let Needs { scratch_len, rows, row_len, row_step, .. } = self.plan.needs;
-        let parts = useful_threads(self.layer, threads.count());
-        if parts == 1 {
-            return self.part(0..rows, out, scratch);
+        match useful_threads(self.layer, threads.count()) {
+            1 => self.part(0..self.plan.needs.rows, out, scratch),
+            parts => parts::run(self, threads, parts, out, scratch),
         }
-        let part_rows = rows.div_ceil(row_step).div_ceil(parts) * row_step;
-        let mut rest = scratch;
-        let scratches = core::iter::from_fn(move || {
-            let (own, behind) = core::mem::take(&mut rest).split_at_mut_checked(scratch_len)?;
-            rest = behind;
-            Some(own)
-        });
-        let outs = out.get_mut(..rows * row_len)?.chunks_mut(part_rows * row_len);
-        threads.run_all(outs.zip(scratches).enumerate().map(|(index, (out, scratch))| {
-            let first = index * part_rows;
-            move || self.part(first..first + out.len() / row_len, out, scratch)
-        }))
+    }
+
+    /// Computes all of the output.
+    #[cfg(not(feature = "threads"))]
+    pub(crate) fn run(&self, _: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
+        self.part(0..self.plan.needs.rows, out, scratch)
     }
 
     /// Computes some output rows.

@@ -262,16 +262,16 @@ pub(super) fn run(
         &winograd.blocks,
     )?;
     let mut scratch = Scratch::new(plan, scratch)?;
-    let row_len = plan.width * run.layer.output.c();
-    let block_rows = plan.output_rows();
-    let block_len = block_rows.min(rows.len()).checked_mul(row_len)?;
-    for (index, out) in out.chunks_mut(block_len.max(1)).enumerate() {
-        let first = rows.start + index * block_rows;
-        let rows = first..rows.end.min(first + block_rows);
+    let row_len = plan.width * run.pixel_len();
+    let panels = run.channels().start / CHANNELS..run.channels().end.div_ceil(CHANNELS);
+    for first in rows.clone().step_by(plan.output_rows()) {
+        let out = out.get_mut((first - rows.start) * row_len..)?;
+        let rows = first..rows.end.min(first + plan.output_rows());
         let tiles = TileOrder { rows: Tiles::of(rows.len(), plan.columns.tile), columns: plan.columns };
         let block = Block { run, plan, winograd, rows, tiles };
         block.transform_input(&mut scratch)?;
-        for (panel, weights) in run.weights.chunks_exact(plan.geometry.panel_len()).enumerate() {
+        let weights = run.weights.chunks_exact(plan.geometry.panel_len());
+        for (panel, weights) in weights.enumerate().take(panels.end).skip(panels.start) {
             block.panel(panel * CHANNELS, weights, &mut scratch, out)?;
         }
     }
@@ -376,11 +376,11 @@ impl Block<'_> {
 
     /// Where the outputs of a panel go: pixels of the block's first tile.
     fn target(&self, first_channel: usize) -> Target<'_> {
-        let (width, channels, tile) = (self.plan.width, self.run.layer.output.c(), self.plan.columns.tile);
+        let (width, pixel_len, tile) = (self.plan.width, self.run.pixel_len(), self.plan.columns.tile);
         Target {
             channels: self.run.conv.channels.0,
             first_channel,
-            grid: Grid { start: 0, width: tile, row: width * channels, column: channels },
+            grid: Grid { start: 0, width: tile, row: width * pixel_len, column: pixel_len },
             epilogue: self.run.epilogue(),
             skip: self.run.skip(self.rows.start * width, Some(tile)),
         }
