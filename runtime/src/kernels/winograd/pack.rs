@@ -5,6 +5,8 @@ use core::ops::Range;
 use super::{CHANNELS, Geometry, PARAMETERS_LEN};
 use crate::kernels::LayerWeights;
 use crate::kernels::parameters::{LANES, Lanes, Parameters};
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+use crate::kernels::simd::prefetch;
 
 /// A tap of a packed pair of input channels: the 16 output channels' weights, two and two.
 type Tap = [[i8; LANES]; 2];
@@ -66,4 +68,15 @@ fn pack_channel<L: Lanes>(
         }
     }
     Some(())
+}
+
+/// Brings the weights that lie as far behind a pair as all of `packed` is long into the second-level cache, while there is time: they are
+/// transformed when these have been multiplied.
+#[inline(always)]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(in crate::kernels) fn prefetch_behind<const TAPS: usize>(packed: &[PackedPair<TAPS>], pair: usize) {
+    let place = packed.as_ptr().wrapping_add(packed.len() + pair).cast::<u8>();
+    for line in (0..size_of::<PackedPair<TAPS>>()).step_by(64) {
+        prefetch(place.wrapping_add(line));
+    }
 }

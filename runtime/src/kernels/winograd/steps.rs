@@ -85,6 +85,7 @@ pub(in crate::kernels) fn transform_weights<S: Simd, const KERNEL: usize, const 
     let stride = stride(packed.len());
     let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
     for (pair, taps) in packed.iter().enumerate() {
+        pack::prefetch_behind(packed, pair);
         let (rows, _) = taps.as_chunks::<KERNEL>();
         for half in 0..2 {
             let columns = weight_columns::<S, KERNEL>(s, rows, half)?;

@@ -17,7 +17,7 @@ use super::winograd::{self, ChunkWeights, Dot, Rows};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
 use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
-use crate::kernels::winograd::{Blocks, Costs, GROUP, WeightPair};
+use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
 /// Output pixels of a tile.
@@ -41,7 +41,7 @@ table! {
         conv: super::conv,
     },
     winograd: {
-        costs: COSTS, stride_2: Some(STRIDE_2_COSTS), blocks: Blocks::USUAL,
+        costs: COSTS, stride_2: Some(STRIDE_2_COSTS), blocks: winograd::BLOCKS,
         transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
         transform_output: steps::transform_output,
     },

@@ -26,7 +26,7 @@ table! {
     winograd: {
         costs: COSTS, stride_2: None,
         // A second-level cache of 1 MiB or more; products of whole groups.
-        blocks: Blocks { input_bytes: [576 << 10, 672 << 10], product_tiles: WIDE },
+        blocks: Blocks { input_bytes: [576 << 10, 672 << 10], product_tiles: WIDE, ..Blocks::USUAL },
         transform_weights: super::transform_weights, multiply: winograd::multiply::<_, WIDE>,
         transform_output: steps::transform_output,
     },
@@ -116,6 +116,7 @@ fn transform_weights(
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
+        pack::prefetch_behind(packed, pair);
         let mut columns = [[avx512!(_mm512_setzero_si512()); INPUT_TILE]; 3];
         for (column, points) in columns.iter_mut().enumerate() {
             let [a, b, c] = [taps.get(column)?, taps.get(3 + column)?, taps.get(6 + column)?];

@@ -9,11 +9,11 @@ use core::arch::x86_64::*;
 
 use crate::kernels::Kernels;
 use crate::kernels::simd::has;
-use crate::kernels::winograd::{Blocks, Costs, GROUP};
+use crate::kernels::winograd::{Costs, GROUP};
 
-/// What decides between Winograd and direct convolution: fitted to ResNet-18's layers, timed on Emerald Rapids. Winograd takes 0.87 of the time at
-/// 56x56, 0.91 at 28x28, 1.05 at 14x14 and 1.8 at 7x7.
-const COSTS: Costs = Costs { direct: 9, tile: 115, group: GROUP, weights: 168, input: 416, output: 416 };
+/// What decides between Winograd and direct convolution: fitted to the layers of ResNet-18 and ResNet-20, timed on Emerald Rapids. Winograd takes
+/// 0.75 of the time at 56x56, 0.78 at 28x28, 0.90 at 14x14, 1.4 at 7x7; with few channels 0.94 at 32x32, 0.90 at 16x16, 1.1 at 8x8.
+const COSTS: Costs = Costs { direct: 9, tile: 88, group: GROUP, weights: 220, input: 300, output: 300 };
 
 /// The table, if this CPU has one of the encodings.
 pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
@@ -55,7 +55,7 @@ macro_rules! encoding {
                     conv: vnni::conv,
                 },
                 winograd: {
-                    costs: COSTS, stride_2: None, blocks: Blocks::USUAL,
+                    costs: COSTS, stride_2: None, blocks: winograd::BLOCKS,
                     transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
                     transform_output: steps::transform_output,
                 },

@@ -13,12 +13,11 @@
 //! The tiles of a block are equally high, give or take one pixel: 49 pixels in tiles of up to 14 are 12, 12, 12 and 13.
 #![allow(unsafe_code, reason = "the inner loop does not check what has been checked before it")]
 
-use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
 use core::ops::Range;
 
 use super::outputs::Outputs;
 use crate::kernels::panels::{self, Panel};
-use crate::kernels::simd::{LANES, Simd, TargetPlaces};
+use crate::kernels::simd::{LANES, Simd, TargetPlaces, prefetch};
 use crate::kernels::{ConvBlock, LayerWeights, Patches, Shape, Target};
 
 /// Values of depth that one instruction multiplies, in every lane.
@@ -163,8 +162,7 @@ impl Ahead {
 
     #[inline(always)]
     fn go(&mut self) {
-        // SAFETY: every x86-64 CPU has the instruction, which reads nothing and takes any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(self.next.cast()) };
+        prefetch(self.next);
         self.next = self.next.wrapping_add(self.step);
     }
 }

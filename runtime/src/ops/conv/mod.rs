@@ -130,7 +130,13 @@ impl ConvPlan {
     /// Bytes of scratch.
     #[cfg(not(feature = "threads"))]
     #[expect(clippy::unnecessary_wraps, reason = "with threads it can be too much")]
-    pub(crate) const fn scratch_len(&self, _: &Layer<'_>, _: &Conv<'_>, _: &Kernels, _: usize) -> Option<usize> {
+    pub(crate) const fn scratch_len(
+        &self,
+        _: &Layer<'_>,
+        _: &Conv<'_>,
+        _: &Kernels,
+        _: usize,
+    ) -> Option<usize> {
         Some(self.needs.scratch_len)
     }
 

@@ -5,8 +5,8 @@ use core::ops::Range;
 
 use super::{ConvRun, Map, Needs, rows};
 use crate::kernels::winograd::{
-    BLOCK_CHANNELS, Blocks, CHANNELS, Finish, GROUP, Geometry, INPUT_TILE, InputChunk, Multiply, POINTS,
-    Product, Tile, WeightPair, Winograd, is_exact, stride,
+    Blocks, CHANNELS, Finish, GROUP, Geometry, INPUT_TILE, InputChunk, Multiply, POINTS, Product, Tile,
+    WeightPair, Winograd, is_exact, stride,
 };
 use crate::kernels::{Grid, Target};
 use crate::model::{Conv, Tensor};
@@ -58,8 +58,9 @@ impl WinogradPlan {
         } else {
             usual.checked_div(row_bytes)?.clamp(1, rows)
         };
-        let weight_chunks = chunks.min(BLOCK_CHANNELS / CHANNELS);
         let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
+        let [of_a_group, of_more] = blocks.weight_chunks;
+        let weight_chunks = chunks.min(if tiles > GROUP { of_more } else { of_a_group });
         let product_tiles = if weight_chunks == chunks { tiles.min(blocks.product_tiles) } else { tiles };
         let row_pixels = columns.count * tile + INPUT_TILE - tile;
         let plan = Self {
