@@ -144,20 +144,21 @@ impl<'m> Plan<'m> {
 /// layers, whose tensors are small, find them where early tensors were.
 #[inline(never)]
 fn scratch_room(model: &Model<'_>, group: &Range<usize>, len: usize) -> Option<Range<usize>> {
-    let mut room = 0..len;
-    let in_the_way = |room: &Range<usize>| {
-        model
-            .tensors()
-            .take(group.end + 1)
-            .filter(|tensor| tensor.last_use() >= group.start)
-            .map(|tensor| tensor.range())
-            .find(|tensor| tensor.start < room.end && room.start < tensor.end)
-    };
-    while let Some(tensor) = in_the_way(&room) {
-        let start = tensor.end.checked_next_multiple_of(TENSOR_ALIGN)?;
-        room = start..start.checked_add(len)?;
+    let mut start = 0usize;
+    loop {
+        let tried = start;
+        for tensor in model.tensors().take(group.end + 1) {
+            if tensor.last_use() >= group.start {
+                let tensor = tensor.range();
+                if tensor.start < start.checked_add(len)? && start < tensor.end {
+                    start = tensor.end.checked_next_multiple_of(TENSOR_ALIGN)?;
+                }
+            }
+        }
+        if start == tried {
+            return Some(start..start.checked_add(len)?);
+        }
     }
-    Some(room)
 }
 
 /// What a layer needs.

@@ -91,10 +91,9 @@ pub(super) fn run(
             (packing.pack_patches)(&block.shape, block.weights, &block.patches, panels)?;
         }
         block.panels = panels;
-        let (channels, values) = (run.channels(), block.patches.pixels * block.target.grid.column);
-        let out = rest.get_mut(..channels.start + values)?;
-        while block.target.first_channel < channels.end {
-            (run.kernels.direct.conv)(block, out)?;
+        let values = block.patches.pixels * block.target.grid.column;
+        while block.target.first_channel < run.channels().end {
+            (run.kernels.direct.conv)(block, rest)?;
             block.target.first_channel += run.kernels.direct.nr;
         }
         rest = rest.get_mut(values..)?;
