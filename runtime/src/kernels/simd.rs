@@ -121,12 +121,23 @@ macro_rules! table {
 }
 pub(super) use table;
 
-/// Operations on sixteen lanes. All arithmetic wraps.
+/// Sums of int16, of any number of lanes. All arithmetic wraps.
+pub(super) trait Words: Copy {
+    /// Some int16.
+    type I16: Copy;
+
+    /// `a + b`.
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a - b`.
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// `a << BITS`.
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16;
+}
+
+/// Operations on sixteen lanes, those of [`Words`] too. All arithmetic wraps.
 ///
 /// The lanes of `I32` stand for the channels of a panel as [`Lanes`] says.
-pub(super) trait Simd: Lanes + Copy {
-    /// Sixteen int16.
-    type I16: Copy;
+pub(super) trait Simd: Lanes + Words {
     /// Sixteen int32.
     type I32: Copy;
 
@@ -136,12 +147,6 @@ pub(super) trait Simd: Lanes + Copy {
     fn load16(self, values: &[i16; LANES]) -> Self::I16;
     /// Stores int16.
     fn store16(self, values: Self::I16, out: &mut [i16; LANES]);
-    /// `a + b`.
-    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16;
-    /// `a - b`.
-    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16;
-    /// `a << BITS`.
-    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16;
 
     /// All zero.
     fn zero32(self) -> Self::I32;

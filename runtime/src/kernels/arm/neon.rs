@@ -19,7 +19,7 @@ use super::patches::{self, PatchBlock};
 use super::{neon_winograd, neon_winograd_output};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, Words, finish_tile, has, table};
 use crate::kernels::winograd::{Blocks, Costs};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -90,8 +90,26 @@ impl Lanes for Neon {
     }
 }
 
-impl Simd for Neon {
+impl Words for Neon {
     type I16 = [int16x8_t; 2];
+
+    #[inline(always)]
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        neon!([vaddq_s16(a[0], b[0]), vaddq_s16(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        neon!([vsubq_s16(a[0], b[0]), vsubq_s16(a[1], b[1])])
+    }
+
+    #[inline(always)]
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
+        neon!([vshlq_n_s16::<BITS>(a[0]), vshlq_n_s16::<BITS>(a[1])])
+    }
+}
+
+impl Simd for Neon {
     type I32 = [int32x4_t; 4];
 
     #[inline(always)]
@@ -115,21 +133,6 @@ impl Simd for Neon {
             vst1q_s16(low.as_mut_ptr(), a);
             vst1q_s16(high.as_mut_ptr(), b);
         });
-    }
-
-    #[inline(always)]
-    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
-        neon!([vaddq_s16(a[0], b[0]), vaddq_s16(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
-        neon!([vsubq_s16(a[0], b[0]), vsubq_s16(a[1], b[1])])
-    }
-
-    #[inline(always)]
-    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
-        neon!([vshlq_n_s16::<BITS>(a[0]), vshlq_n_s16::<BITS>(a[1])])
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use super::{
     Finish, Form, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, POINTS, Product, Tile, WeightPair,
     pack, stride,
 };
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, finish_tile};
+use crate::kernels::simd::{LANES, Parameters, Place, Simd, Words, finish_tile};
 
 /// See [`Winograd::transform_input`](super::Winograd::transform_input).
 #[inline(always)]
@@ -57,7 +57,7 @@ fn transform_chunk<S: Simd>(
 
 /// `B^T d`.
 #[inline(always)]
-fn input_1d<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::I16; 6]) -> [S::I16; 6] {
+fn input_1d<W: Words>(s: W, [d0, d1, d2, d3, d4, d5]: [W::I16; 6]) -> [W::I16; 6] {
     let a = s.sub16(d4, s.shl16::<2>(d2));
     let b = s.sub16(d3, s.shl16::<2>(d1));
     let c = s.sub16(d4, d2);
@@ -128,7 +128,10 @@ fn weight_columns<S: Simd, const KERNEL: usize>(
 
 /// `G' g`.
 #[inline(always)]
-fn weight_1d<S: Simd, const KERNEL: usize>(s: S, taps: [S::I16; KERNEL]) -> [S::I16; INPUT_TILE] {
+pub(in crate::kernels) fn weight_1d<W: Words, const KERNEL: usize>(
+    s: W,
+    taps: [W::I16; KERNEL],
+) -> [W::I16; INPUT_TILE] {
     let (first, last) = (taps[0], taps[KERNEL - 1]);
     // Even and odd powers apart, of 1 and of 2.
     let ([a, b], [c, d]) = match *taps.as_slice() {

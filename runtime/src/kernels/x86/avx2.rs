@@ -16,7 +16,7 @@ use core::arch::x86_64::*;
 use super::winograd::{self, ChunkWeights, Dot, Rows};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, Words, finish_tile, has, table};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -101,8 +101,26 @@ impl Dot for Avx2 {
     }
 }
 
-impl Simd for Avx2 {
+impl Words for Avx2 {
     type I16 = __m256i;
+
+    #[inline(always)]
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx2!(_mm256_add_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx2!(_mm256_sub_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
+        avx2!(_mm256_slli_epi16::<BITS>(a))
+    }
+}
+
+impl Simd for Avx2 {
     type I32 = [__m256i; 2];
 
     #[inline(always)]
@@ -118,21 +136,6 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn store16(self, values: Self::I16, out: &mut [i16; LANES]) {
         avx2!(_mm256_storeu_si256(out.as_mut_ptr().cast(), values));
-    }
-
-    #[inline(always)]
-    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
-        avx2!(_mm256_add_epi16(a, b))
-    }
-
-    #[inline(always)]
-    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
-        avx2!(_mm256_sub_epi16(a, b))
-    }
-
-    #[inline(always)]
-    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
-        avx2!(_mm256_slli_epi16::<BITS>(a))
     }
 
     #[inline(always)]

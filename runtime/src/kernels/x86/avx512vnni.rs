@@ -11,8 +11,9 @@ use core::ops::Range;
 use super::vnni::{self, KR, Vnni, WeightBlock};
 use super::winograd::{self, Dot, Rows};
 use crate::Isa;
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, has, table};
-use crate::kernels::winograd::{Blocks, Costs, Form, GROUP, INPUT_TILE, POINTS, WeightPair, pack, stride};
+use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, Words, has, table};
+use crate::kernels::winograd::steps::weight_1d;
+use crate::kernels::winograd::{Blocks, Costs, Form, GROUP, POINTS, WeightPair, pack, stride};
 use crate::kernels::{Kernels, panels};
 
 table! {
@@ -97,9 +98,6 @@ impl Lanes for Avx512Vnni {
     const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15];
 }
 
-/// Weights of two input channels and sixteen output channels.
-type Wide = __m512i;
-
 /// See [`Winograd::transform_weights`](crate::kernels::winograd::Winograd::transform_weights): of 3x3 kernels both channels of a pair at a time.
 #[inline(always)]
 fn transform_weights(
@@ -117,15 +115,13 @@ fn transform_weights(
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
         pack::prefetch_behind(packed, pair);
-        let mut columns = [[avx512!(_mm512_setzero_si512()); INPUT_TILE]; 3];
-        for (column, points) in columns.iter_mut().enumerate() {
-            let [a, b, c] = [taps.get(column)?, taps.get(3 + column)?, taps.get(6 + column)?];
-            *points = avx512!(s.weight_points(s.widen_pair(a), s.widen_pair(b), s.widen_pair(c)));
-        }
-        let [a, b, c] = columns;
+        let [a, b, c, d, e, f, g, h, i] = taps;
+        let a = weight_1d(Pair(s), [s.widen_pair(a), s.widen_pair(d), s.widen_pair(g)]);
+        let b = weight_1d(Pair(s), [s.widen_pair(b), s.widen_pair(e), s.widen_pair(h)]);
+        let c = weight_1d(Pair(s), [s.widen_pair(c), s.widen_pair(f), s.widen_pair(i)]);
         let mut points = out.get_mut(pair..)?.iter_mut().step_by(stride);
         for ((a, b), c) in a.into_iter().zip(b).zip(c) {
-            for value in avx512!(s.weight_points(a, b, c)) {
+            for value in weight_1d(Pair(s), [a, b, c]) {
                 avx512!(_mm512_storeu_si512(points.next()?.as_mut_ptr().cast(), value));
             }
         }
@@ -133,29 +129,35 @@ fn transform_weights(
     Some(())
 }
 
-impl Avx512Vnni {
-    /// Sign-extended to int16.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn widen_pair(self, values: &[[i8; LANES]; 2]) -> Wide {
-        // SAFETY: both channels have 32 bytes together; the load demands no alignment.
-        _mm512_cvtepi8_epi16(unsafe { _mm256_loadu_si256(values.as_ptr().cast()) })
+/// Both input channels of a pair, of sixteen output channels.
+#[derive(Debug, Clone, Copy)]
+struct Pair(Avx512Vnni);
+
+impl Words for Pair {
+    type I16 = __m512i;
+
+    #[inline(always)]
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx512!(_mm512_add_epi16(a, b))
     }
 
-    /// `G' g` of three taps.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn weight_points(self, g0: Wide, g1: Wide, g2: Wide) -> [Wide; INPUT_TILE] {
-        let (a, c) = (_mm512_add_epi16(g0, g2), _mm512_add_epi16(g0, _mm512_slli_epi16::<2>(g2)));
-        let d = _mm512_add_epi16(g1, g1);
-        [
-            g0,
-            _mm512_add_epi16(a, g1),
-            _mm512_sub_epi16(a, g1),
-            _mm512_add_epi16(c, d),
-            _mm512_sub_epi16(c, d),
-            g2,
-        ]
+    #[inline(always)]
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx512!(_mm512_sub_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
+        // The count of the intrinsic with an immediate has another type.
+        avx512!(_mm512_sll_epi16(a, _mm_cvtsi32_si128(BITS)))
+    }
+}
+
+impl Avx512Vnni {
+    /// Sign-extended to int16.
+    #[inline(always)]
+    fn widen_pair(self, values: &[[i8; LANES]; 2]) -> __m512i {
+        avx512!(_mm512_cvtepi8_epi16(_mm256_loadu_si256(values.as_ptr().cast())))
     }
 }
 
@@ -322,8 +324,26 @@ impl Dot for Avx512Vnni {
     }
 }
 
-impl Simd for Avx512Vnni {
+impl Words for Avx512Vnni {
     type I16 = __m256i;
+
+    #[inline(always)]
+    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx512!(_mm256_add_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        avx512!(_mm256_sub_epi16(a, b))
+    }
+
+    #[inline(always)]
+    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
+        avx512!(_mm256_slli_epi16::<BITS>(a))
+    }
+}
+
+impl Simd for Avx512Vnni {
     type I32 = __m512i;
 
     #[inline(always)]
@@ -339,21 +359,6 @@ impl Simd for Avx512Vnni {
     #[inline(always)]
     fn store16(self, values: Self::I16, out: &mut [i16; LANES]) {
         avx512!(_mm256_storeu_si256(out.as_mut_ptr().cast(), values));
-    }
-
-    #[inline(always)]
-    fn add16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
-        avx512!(_mm256_add_epi16(a, b))
-    }
-
-    #[inline(always)]
-    fn sub16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
-        avx512!(_mm256_sub_epi16(a, b))
-    }
-
-    #[inline(always)]
-    fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16 {
-        avx512!(_mm256_slli_epi16::<BITS>(a))
     }
 
     #[inline(always)]

@@ -23,7 +23,7 @@ pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
     has!("avx2", "avx512f", "avx512vl", "avx512vnni").then(evex::kernels)
 }
 
-/// Functions of [`Simd`](crate::kernels::simd::Simd) that are those of AVX2.
+/// Functions of [`Words`](crate::kernels::simd::Words) and [`Simd`](crate::kernels::simd::Simd) that are those of AVX2.
 macro_rules! as_avx2 {
     ($(fn $name:ident $([$bits:ident])? ($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         $(
@@ -41,7 +41,7 @@ macro_rules! encoding {
             use super::*;
             use crate::Isa;
             use crate::kernels::panels;
-            use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, table};
+            use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, Words, table};
             use crate::kernels::x86::avx2::Avx2;
             use crate::kernels::x86::winograd::{self, Dot, DotPair, Rows};
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
@@ -126,17 +126,23 @@ macro_rules! encoding {
                 }
             }
 
+            impl Words for AvxVnni {
+                type I16 = <Avx2 as Words>::I16;
+
+                as_avx2! {
+                    fn add16(a: Self::I16, b: Self::I16) -> Self::I16;
+                    fn sub16(a: Self::I16, b: Self::I16) -> Self::I16;
+                    fn shl16[BITS](a: Self::I16) -> Self::I16;
+                }
+            }
+
             impl Simd for AvxVnni {
-                type I16 = <Avx2 as Simd>::I16;
                 type I32 = <Avx2 as Simd>::I32;
 
                 as_avx2! {
                     fn widen(values: &[i8; LANES]) -> Self::I16;
                     fn load16(values: &[i16; LANES]) -> Self::I16;
                     fn store16(values: Self::I16, out: &mut [i16; LANES]) -> ();
-                    fn add16(a: Self::I16, b: Self::I16) -> Self::I16;
-                    fn sub16(a: Self::I16, b: Self::I16) -> Self::I16;
-                    fn shl16[BITS](a: Self::I16) -> Self::I16;
                     fn zero32() -> Self::I32;
                     fn load32(values: &[i32; LANES]) -> Self::I32;
                     fn store32(values: Self::I32, out: &mut [i32; LANES]) -> ();
