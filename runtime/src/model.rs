@@ -478,7 +478,8 @@ impl Layer<'_> {
 }
 
 impl<'m> Model<'m> {
-    /// Checks a whole file and borrows it.
+    /// Checks a whole file and borrows it. One with transformed weights (see [`Self::target`]) must lie at a multiple of 4 in memory, any other one
+    /// may lie anywhere.
     ///
     /// # Errors
     /// The first thing that is wrong, with its place. Time is in proportion to the file's length and to the square of

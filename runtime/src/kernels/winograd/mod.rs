@@ -251,15 +251,14 @@ pub struct Blocks {
     pub input_bytes: [usize; 2],
     /// Tiles whose products are kept at a time when the weights of all input channels are transformed at once, a multiple of [`GROUP`].
     pub product_tiles: usize,
-    /// 16-channel chunks of the input whose weights are transformed at a time: in a block of up to [`GROUP`] tiles, and in a larger one. Fewer
-    /// stay in the first-level cache; with more, sums are seldom stored and loaded between them.
-    pub weight_chunks: [usize; 2],
+    /// Most 16-channel chunks of the input whose weights are transformed at a time. Few stay in the first-level cache; with many, sums are seldom
+    /// stored and loaded between them.
+    pub weight_chunks: usize,
 }
 
 impl Blocks {
     /// Half of a second-level cache of 512 KiB, and 20 KiB of products.
-    pub const USUAL: Self =
-        Self { input_bytes: [288 << 10, 336 << 10], product_tiles: 8, weight_chunks: [8; 2] };
+    pub const USUAL: Self = Self { input_bytes: [288 << 10, 336 << 10], product_tiles: 8, weight_chunks: 8 };
 }
 
 /// What [`Winograd::transform_input`] reads: [`INPUT_TILE`] rows of as many pixels.

@@ -111,19 +111,19 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
     let source = Source::new(block)?;
     let (mut starts, mut places) = (block.patches.grid.places(), TargetPlaces::new(target));
     let tiles = pixels.div_ceil(S::MR);
-    let ahead = Ahead::new(&first, second.is_some(), tiles);
+    let next = NextWeights::new(&first, second.is_some(), tiles);
     let mut sums = [[s.zero32(); MAX_MR]; 2];
     let mut tile_places = [[0; MAX_MR]; 3];
     for index in 0..tiles {
-        let (height, ahead) = (tile(pixels, tiles, index).len(), ahead.of_tile(index));
+        let (height, next) = (tile(pixels, tiles, index).len(), next.of_tile(index));
         let [tile_starts, outs, skips] = &mut tile_places;
         let (outs, skips) = (outs.get_mut(..height)?, skips.get_mut(..height)?);
         starts.fill(tile_starts.get_mut(..height)?);
         places.fill(outs, skips);
         match &second {
-            None => multiply(s, [first], &source, tile_starts, height, ahead, &mut sums)?,
+            None => multiply(s, [first], &source, tile_starts, height, next, &mut sums)?,
             Some((second, outputs)) => {
-                multiply(s, [first, *second], &source, tile_starts, height, ahead, &mut sums)?;
+                multiply(s, [first, *second], &source, tile_starts, height, next, &mut sums)?;
                 // SAFETY: places of pixels of the block: tiles have as many as it has.
                 unsafe { outputs.finish(s, sums[1].get(..height)?, outs, skips, out)? };
             }
@@ -137,7 +137,7 @@ pub(super) fn conv<S: Vnni>(s: S, block: &ConvBlock<'_>, out: &mut [i8]) -> Opti
 /// The weights that are multiplied next, brought into the second-level cache while these are multiplied: in as many steps as these have in
 /// all tiles. Behind the last panel of a layer are the first ones of the next.
 #[derive(Clone, Copy)]
-struct Ahead {
+struct NextWeights {
     next: *const u8,
     /// Bytes a step, up to two cache lines.
     step: usize,
@@ -145,7 +145,7 @@ struct Ahead {
     steps: usize,
 }
 
-impl Ahead {
+impl NextWeights {
     #[inline(always)]
     fn new(panel: &Panel<'_, KR>, two: bool, tiles: usize) -> Self {
         let panels = 1 + usize::from(two);
@@ -161,7 +161,7 @@ impl Ahead {
     }
 
     #[inline(always)]
-    fn go(&mut self) {
+    fn prefetch(&mut self) {
         prefetch(self.next);
         self.next = self.next.wrapping_add(self.step);
     }
@@ -206,13 +206,13 @@ fn multiply<S: Vnni, const PANELS: usize>(
     source: &Source<'_>,
     starts: &[usize; MAX_MR],
     height: usize,
-    ahead: Ahead,
+    next: NextWeights,
     sums: &mut Sums<S>,
 ) -> Option<()> {
     macro_rules! heights {
         ($($height:literal)*) => {
             match height {
-                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, ahead, sums),)*
+                $($height if $height <= S::MR => multiply_tile::<S, PANELS, $height>(s, panels, source, starts, next, sums),)*
                 _ => None,
             }
         };
@@ -226,7 +226,7 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
     panels: [Panel<'_, KR>; PANELS],
     source: &Source<'_>,
     starts: &[usize; MAX_MR],
-    mut ahead: Ahead,
+    mut next: NextWeights,
     sums: &mut Sums<S>,
 ) -> Option<()> {
     let starts: &[usize; HEIGHT] = starts.first_chunk()?;
@@ -247,7 +247,7 @@ fn multiply_tile<S: Vnni, const PANELS: usize, const HEIGHT: usize>(
                 // SAFETY: every run has `steps` blocks in each panel, their number has been compared.
                 *block = s.load_weights(unsafe { panel.blocks.get_unchecked(run * source.steps + step) });
             }
-            ahead.go();
+            next.prefetch();
             let at = first.wrapping_add(step * KR);
             for (start, acc) in starts.iter().zip(&mut acc) {
                 // SAFETY: `start` is where one of the block's patches starts; `Source::new` has seen that its values lie in the slice up

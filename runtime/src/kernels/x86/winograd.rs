@@ -12,7 +12,7 @@ use crate::kernels::winograd::{
 
 /// Blocks of the 256-bit tables: weights of 32 channels, 36 KiB, stay in the first-level cache with what meets them. All of a point's weights are
 /// loaded for every four tiles, and what is stored beyond that cache takes four cycles a line.
-pub(super) const BLOCKS: Blocks = Blocks { weight_chunks: [1, 2], ..Blocks::USUAL };
+pub(super) const BLOCKS: Blocks = Blocks { weight_chunks: 2, ..Blocks::USUAL };
 
 /// The weights of sixteen input channels, by pairs.
 pub(super) type ChunkWeights = [WeightPair; LANES / 2];

@@ -59,8 +59,7 @@ impl WinogradPlan {
             usual.checked_div(row_bytes)?.clamp(1, rows)
         };
         let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
-        let [of_a_group, of_more] = blocks.weight_chunks;
-        let weight_chunks = chunks.min(if tiles > GROUP { of_more } else { of_a_group });
+        let weight_chunks = chunks.min(blocks.weight_chunks);
         let product_tiles = if weight_chunks == chunks { tiles.min(blocks.product_tiles) } else { tiles };
         let row_pixels = columns.count * tile + INPUT_TILE - tile;
         let plan = Self {
