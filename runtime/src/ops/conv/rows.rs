@@ -46,17 +46,18 @@ pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Opt
     let before = (left.saturating_sub(part.column) * c).min(part.row_len);
     let start = (part.column.saturating_sub(left) * c).min(w * c);
     let inside = (w * c - start).min(part.row_len - before);
-    for (index, out) in out.chunks_exact_mut(part.row_len.max(1)).enumerate() {
-        let Some(row) = (part.row + index).checked_sub(top).filter(|row| *row < h) else {
-            fill_pad(out, conv.pad, c);
-            continue;
-        };
-        let (before, rest) = out.split_at_mut_checked(before)?;
-        let (middle, after) = rest.split_at_mut_checked(inside)?;
-        fill_pad(before, conv.pad, c);
-        (kernels.copy_into)(middle, input.get(row * w * c + start..)?.get(..inside)?);
-        fill_pad(after, conv.pad, c);
+    let rows = out.len().checked_div(part.row_len)?;
+    let there = part.row.max(top)..(part.row + rows).min(top + h);
+    // What is right of a row and left of the next one lies side by side.
+    let (mut rest, mut padding) = (out, (there.start - part.row) * part.row_len + before);
+    for row in there {
+        let (pads, behind) = rest.split_at_mut_checked(padding)?;
+        let (values, behind) = behind.split_at_mut_checked(inside)?;
+        fill_pad(pads, conv.pad, c);
+        (kernels.copy_into)(values, input.get((row - top) * w * c + start..)?.get(..inside)?);
+        (rest, padding) = (behind, part.row_len - inside);
     }
+    fill_pad(rest, conv.pad, c);
     Some(())
 }
 
