@@ -188,12 +188,14 @@ impl LayerNeeds {
         let layer = &mut model.layer(index);
         let layer = layer.as_mut()?;
         layer.restrict(&Piece::new(model, group, index, layer.padded_row()));
-        let useful_threads = conv::useful_threads(layer, threads);
+        // A layer that runs by rows is left to one thread.
+        let useful_threads = conv::useful_threads(layer, if group.len() > 1 { 1 } else { threads });
         let (mut scratch_len, mut packed_len, mut is_transformed) = (0, 0, false);
         if let Op::Conv(conv) = &layer.op {
             is_transformed = conv.is_transformed();
             let plan = ConvPlan::new(conv, &layer.input, &layer.output, kernels)?;
-            (scratch_len, packed_len) = (plan.scratch_len(layer, conv, kernels, threads)?, plan.packed_len());
+            (scratch_len, packed_len) =
+                (plan.scratch_len(layer, conv, kernels, useful_threads)?, plan.packed_len());
         }
         Some(Self { scratch_len, packed_len, useful_threads, is_transformed })
     }

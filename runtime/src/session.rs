@@ -382,7 +382,7 @@ impl<'m, 'b> Session<'m, 'b> {
                 let logits = bytemuck::try_cast_slice_mut(output).ok()?;
                 let run =
                     DenseRun { kernels, input: values, weights, channels: *channels, acc_shift: *acc_shift };
-                run.run(&self.threads, conv::useful_threads(layer, self.threads.count()), logits)
+                run.run(&self.threads, conv::useful_threads(layer, self.plan.threads()), logits)
             }
         }
     }
@@ -393,7 +393,9 @@ impl<'m, 'b> Session<'m, 'b> {
         let plan = &self.plan.conv(layer);
         let plan = plan.as_ref()?;
         let kernels = self.plan.kernels();
-        let scratch = plan.scratch_len(layer, conv, kernels, self.plan.threads())?;
+        let parts =
+            conv::useful_threads(layer, if self.progress.piece.rows == 0 { self.plan.threads() } else { 1 });
+        let scratch = plan.scratch_len(layer, conv, kernels, parts)?;
         let scratch = self.plan.scratch(self.progress.layers, scratch)?;
         let buffers = &mut conv_buffers(self.arena, layer, conv, scratch);
         let ConvBuffers { inputs, output, scratch } = buffers.as_mut()?;
@@ -402,7 +404,7 @@ impl<'m, 'b> Session<'m, 'b> {
         let packed = self.packed.get(start..end)?;
         let weights = if packed.is_empty() { conv.weights } else { packed };
         let run = ConvRun::new(layer, conv, plan, kernels, inputs, weights);
-        run.run(&self.threads, output, scratch)?;
+        run.run(&self.threads, parts, output, scratch)?;
         Some(end)
     }
 }

@@ -3,6 +3,10 @@
 
 #[cfg(feature = "threads")]
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+#[cfg(feature = "threads")]
+use core::time::Duration;
+#[cfg(feature = "threads")]
+use std::sync::Arc;
 
 use crate::error::RunError;
 
@@ -11,7 +15,7 @@ use crate::error::RunError;
 #[derive(Debug, Clone)]
 pub(crate) struct Threads {
     #[cfg(feature = "threads")]
-    pool: Option<std::sync::Arc<rayon_core::ThreadPool>>,
+    pool: Option<Arc<rayon_core::ThreadPool>>,
 }
 
 #[cfg(feature = "threads")]
@@ -26,26 +30,20 @@ impl Threads {
         Ok(Self { pool: Some(pool.map_err(|_| RunError::NoThreads { needed: count })?.into()) })
     }
 
-    /// How many threads work.
-    pub(crate) fn count(&self) -> usize {
-        self.pool.as_ref().map_or(1, |pool| pool.current_num_threads())
-    }
-
-    /// Runs what calls [`Self::run_all`]. Meanwhile the other threads look for parts of it without a pause.
+    /// Runs what calls [`Self::run_all`]. Meanwhile the other threads look for parts of it; what they have not begun by the end they leave alone.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         let Some(pool) = &self.pool else { return work() };
-        let ended = &AtomicBool::new(false);
-        pool.scope(|scope| {
-            let end = SetAtEnd(ended);
+        pool.install(|| {
+            let ended = Arc::new(AtomicBool::new(false));
+            let _end = AtEnd(|| ended.store(true, Ordering::Relaxed));
             let caller = rayon_core::current_thread_index();
-            scope.spawn_broadcast(move |_, context| {
+            let others = Arc::clone(&ended);
+            rayon_core::spawn_broadcast(move |context| {
                 if Some(context.index()) != caller {
-                    help(|| !ended.load(Ordering::Relaxed));
+                    help(Some(NAP), || !others.load(Ordering::Relaxed));
                 }
             });
-            let result = work();
-            drop(end);
-            result
+            work()
         })
     }
 
@@ -57,13 +55,14 @@ impl Threads {
         if self.pool.is_none() {
             return jobs.try_for_each(|job| job());
         }
-        let failed = AtomicBool::new(false);
-        let left = AtomicUsize::new(0);
+        let (failed, left) = (AtomicBool::new(false), AtomicUsize::new(0));
         let run = |job: J| {
+            let _end = AtEnd(|| {
+                left.fetch_sub(1, Ordering::Release);
+            });
             if job().is_none() {
                 failed.store(true, Ordering::Relaxed);
             }
-            left.fetch_sub(1, Ordering::Release);
         };
         rayon_core::in_place_scope(|scope| {
             let own = jobs.next();
@@ -75,36 +74,49 @@ impl Threads {
                 left.fetch_add(1, Ordering::Relaxed);
                 run(own);
             }
-            help(|| left.load(Ordering::Acquire) > 0);
+            help(None, || left.load(Ordering::Acquire) > 0);
         });
         (!failed.into_inner()).then_some(())
     }
 }
 
-/// Sets a flag when it is dropped, after a panic too.
+/// Does something when it is dropped, after a panic too.
 #[cfg(feature = "threads")]
-struct SetAtEnd<'a>(&'a AtomicBool);
+struct AtEnd<F: Fn()>(F);
 
 #[cfg(feature = "threads")]
-impl Drop for SetAtEnd<'_> {
+impl<F: Fn()> Drop for AtEnd<F> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0();
     }
 }
 
+/// Looks between which a thread lets others that wait for its processor have it: some microseconds.
+#[cfg(feature = "threads")]
+const LOOKS: u32 = 64;
+
+/// How long a thread sleeps that has found nothing for long, as in a layer for one thread: as long as it takes to wake one up.
+#[cfg(feature = "threads")]
+const NAP: Duration = Duration::from_micros(50);
+
+/// Looks without a nap: a few hundred microseconds, longer than most layers.
+#[cfg(feature = "threads")]
+const LOOKS_BEFORE_NAP: u32 = 4096;
+
 /// Carries out what is there to do as long as something is wanted.
 #[cfg(feature = "threads")]
-fn help(wanted: impl Fn() -> bool) {
+fn help(nap: Option<Duration>, wanted: impl Fn() -> bool) {
     let mut idle = 0u32;
     while wanted() {
         if rayon_core::yield_now() == Some(rayon_core::Yield::Executed) {
             idle = 0;
-        } else {
-            idle += 1;
-            if idle.is_multiple_of(1024) {
-                std::thread::yield_now();
-            }
-            core::hint::spin_loop();
+            continue;
+        }
+        idle = idle.saturating_add(1);
+        match nap {
+            Some(nap) if idle > LOOKS_BEFORE_NAP => std::thread::sleep(nap),
+            _ if idle.is_multiple_of(LOOKS) => std::thread::yield_now(),
+            _ => core::hint::spin_loop(),
         }
     }
 }
@@ -115,12 +127,6 @@ impl Threads {
     #[expect(clippy::unnecessary_wraps, reason = "with threads it can fail")]
     pub(crate) const fn new(_: usize) -> Result<Self, RunError> {
         Ok(Self {})
-    }
-
-    /// How many threads work.
-    #[expect(clippy::unused_self, reason = "with threads it is needed")]
-    pub(crate) const fn count(&self) -> usize {
-        1
     }
 
     /// Runs what calls [`Self::run_all`].
@@ -136,5 +142,43 @@ impl Threads {
         J: FnOnce() -> Option<()>,
     {
         jobs.try_for_each(|job| job())
+    }
+}
+
+#[cfg(all(test, feature = "threads"))]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    /// Runs eight jobs that take a while; the one with this number ends with `outcome`.
+    fn run(threads: usize, special: usize, outcome: fn() -> Option<()>) -> std::thread::Result<Option<()>> {
+        let threads = Threads::new(threads).unwrap();
+        let job = |index| {
+            move || {
+                std::thread::sleep(Duration::from_millis(1));
+                if index == special { outcome() } else { Some(()) }
+            }
+        };
+        catch_unwind(AssertUnwindSafe(|| threads.run(|| threads.run_all((0..8).map(job)))))
+    }
+
+    #[test]
+    fn a_job_that_fails_or_panics_ends_the_run() {
+        for (threads, special) in [(1, 0), (2, 0), (2, 1), (3, 7)] {
+            assert_eq!(run(threads, special, || Some(())).unwrap(), Some(()));
+            assert_eq!(run(threads, special, || None).unwrap(), None);
+            assert!(run(threads, special, || panic!("on purpose")).is_err());
+        }
+    }
+
+    /// A run of one thread's work only, after which another one begins at once.
+    #[test]
+    fn a_run_does_not_wait_for_threads_that_have_nothing_to_do() {
+        let threads = Threads::new(4).unwrap();
+        for value in 0..1000 {
+            assert_eq!(threads.run(|| value), value);
+        }
     }
 }

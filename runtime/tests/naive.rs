@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Builder, Random, SkipSpec, Values, WindowSpec, input_of, naive, network, plans, run};
+use common::{
+    Builder, Random, SkipSpec, Values, WindowSpec, input_of, naive, network, plans, plans_with, run,
+};
 use resi8::format::write::Content;
 use resi8::{Isa, Model, Plan, PlanError};
 
@@ -231,6 +233,46 @@ fn layers_cut_for_threads() {
     let cut = Model::parse(&file).unwrap().layers().filter(|layer| layer.macs() >= 3 << 22).count();
     assert!(cut >= 6, "only {cut} layers are cut in three");
     check(&content, "layers cut for threads");
+}
+
+/// Small maps with many channels, in odd numbers too, and every kind of shortcut, for more threads than there are rows or panels.
+#[test]
+fn channels_cut_for_threads() {
+    let mut random = Random::new(10);
+    for case in 0..12 {
+        let values = random.pick(&Values::ALL);
+        let [h, w] = [random.size(5, 9), random.size(5, 9)];
+        let (channels, out) = (16 * random.size(5, 16), random.pick(&[130, 256, 300, 512]));
+        let mut b = Builder::new([2 * h, 2 * w, 3], values, case);
+        let half = WindowSpec { kernel: [1, 1], stride: [2, 2], pads: [0; 4] };
+        let input = b.conv(0, channels, half, None);
+        let skip = match case % 4 {
+            0 => None,
+            3 => {
+                let tensor = b.conv(0, channels.min(out), WindowSpec::POINT, None);
+                Some(SkipSpec { tensor, stride: 2, channel: out.saturating_sub(channels), in_place: false })
+            }
+            kind => {
+                let tensor = b.conv(0, out, half, None);
+                Some(SkipSpec { tensor, stride: 1, channel: 0, in_place: kind == 1 })
+            }
+        };
+        let joined = b.conv(input, out, WindowSpec::SAME3, skip);
+        let mean = b.average_pool(joined);
+        b.dense(mean, 3);
+        let content = b.finish();
+        let file = content.to_bytes().unwrap();
+        let model = Model::parse(&file).unwrap();
+        let input = input_of(&model.input(), values, case);
+        let expected = naive::run(&content, &input);
+        for plan in plans_with(model, &[2, 3, 4, 7, 8, 10, 16]) {
+            let how = format!("{}, {} threads", plan.kernels().isa, plan.threads());
+            assert!(
+                run(&plan, &input, 0x5a) == expected,
+                "case {case}: [{h}, {w}, {channels}] to {out}, {how}"
+            );
+        }
+    }
 }
 
 #[test]

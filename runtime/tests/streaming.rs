@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Values, input_of, naive, network, plans, run, streaming};
+use common::{Builder, Random, Values, WindowSpec, input_of, naive, network, plans, run, streaming};
 use resi8::Model;
 use resi8::format::records::TensorRecord;
 use resi8::format::write::Content;
@@ -53,4 +53,36 @@ fn groups_compute_what_the_formulas_say() {
         groups.iter().all(|&count| count > 10) && over > 10 && over_and_before > 10,
         "too few to prove anything"
     );
+}
+
+/// Rows with so many multiply-accumulates that they would be worth several threads, of which the first and the last see padding, more below than
+/// above.
+#[test]
+fn groups_of_wide_rows() {
+    let mut groups = 0;
+    for seed in 0..6 {
+        let mut b = Builder::new([7, 90, 3], Values::Random, seed);
+        let window = WindowSpec { kernel: [5, 5], stride: [1, 1], pads: [1, 2, 3, 2] };
+        let first = b.conv(0, 64, WindowSpec::SAME3, None);
+        let second = b.conv(first, 64, window, None);
+        let third = b.conv(second, 48, window, None);
+        let mean = b.average_pool(third);
+        b.dense(mean, 3);
+        let mut content = b.finish();
+        streaming::stream(&mut content, &mut Random::new(seed));
+        groups += streaming::groups(&content).len();
+        let file = content.to_bytes().unwrap();
+        let model = Model::parse(&file).unwrap();
+        let input = input_of(&model.input(), Values::Random, seed);
+        let expected = naive::run(&content, &input);
+        for plan in plans(model) {
+            assert!(
+                run(&plan, &input, 0xa5) == expected,
+                "{seed}, {}, {} threads",
+                plan.kernels().isa,
+                plan.threads()
+            );
+        }
+    }
+    assert!(groups > 2, "too few to prove anything");
 }

@@ -121,8 +121,9 @@ macro_rules! table {
 }
 pub(super) use table;
 
-/// Sums of int16, of any number of lanes. All arithmetic wraps.
-pub(super) trait Words: Copy {
+/// Sums and shifts of int16, of any number of lanes, which is all that Winograd's `G'` takes: it is computed for sixteen at a time, or thirty-two.
+/// All arithmetic wraps.
+pub(super) trait Int16Lanes: Copy {
     /// Some int16.
     type I16: Copy;
 
@@ -134,10 +135,10 @@ pub(super) trait Words: Copy {
     fn shl16<const BITS: i32>(self, a: Self::I16) -> Self::I16;
 }
 
-/// Operations on sixteen lanes, those of [`Words`] too. All arithmetic wraps.
+/// Operations on sixteen lanes, those of [`Int16Lanes`] too. All arithmetic wraps.
 ///
 /// The lanes of `I32` stand for the channels of a panel as [`Lanes`] says.
-pub(super) trait Simd: Lanes + Words {
+pub(super) trait Simd: Lanes + Int16Lanes {
     /// Sixteen int32.
     type I32: Copy;
 
@@ -362,38 +363,37 @@ pub(super) fn complete<S: Simd, const BIAS: bool, const PIXELS: usize>(
     acc
 }
 
-/// Brings the cache line of a place, which need not exist, into the second-level cache; nothing where stable Rust has no instruction for
-/// that.
+/// Brings the cache line of a place, which need not exist, into the first- or the second-level cache; nothing where stable Rust has no instruction
+/// for that.
 #[inline(always)]
-pub(super) fn prefetch(place: *const u8) {
+pub(super) fn prefetch<const LEVEL: u8>(place: *const u8) {
     #[cfg(target_arch = "x86_64")]
     {
-        use core::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use core::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        let place = place.cast();
         // SAFETY: every x86-64 CPU has the instruction, which reads nothing and takes any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(place.cast()) };
+        unsafe {
+            match LEVEL {
+                1 => _mm_prefetch::<_MM_HINT_T0>(place),
+                _ => _mm_prefetch::<_MM_HINT_T1>(place),
+            }
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = place;
 }
 
+/// Weights that are brought into the cache while those of a dense layer's earlier outputs are multiplied: rows follow each other, each shorter than a
+/// prefetcher needs to start.
+const ROWS_AHEAD: usize = 8 << 10;
+
 #[inline(always)]
 pub(super) fn dot<S>(_: S, input: &[i8], weights: &[i8]) -> i32 {
-    #[cfg(target_arch = "x86_64")]
-    prefetch_behind(weights);
-    super::portable::dot(input, weights)
-}
-
-/// Brings as many weights of the outputs some way behind into the cache: rows follow each other, each shorter than a prefetcher needs to start.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn prefetch_behind(weights: &[i8]) {
-    use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-    const AHEAD: usize = 8 << 10;
+    let ahead = weights.as_ptr().wrapping_add(ROWS_AHEAD).cast::<u8>();
     for at in (0..weights.len()).step_by(64) {
-        let place = weights.as_ptr().wrapping_add(AHEAD + at);
-        // SAFETY: every x86-64 CPU has the instruction, which reads nothing and takes any address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(place) };
+        prefetch::<1>(ahead.wrapping_add(at));
     }
+    super::portable::dot(input, weights)
 }
 
 #[inline(always)]

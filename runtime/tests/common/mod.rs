@@ -551,9 +551,14 @@ impl Observer for Outputs {
 
 /// Every instruction set that there is here, with one and with several threads.
 pub fn plans<'m>(model: resi8::Model<'m>) -> impl Iterator<Item = Plan<'m>> {
+    plans_with(model, &[1, 2, 3])
+}
+
+/// Every instruction set that there is here, with each of these numbers of threads.
+pub fn plans_with<'m>(model: resi8::Model<'m>, threads: &[usize]) -> impl Iterator<Item = Plan<'m>> {
     resi8::Isa::available().flat_map(move |isa| {
         let plan = Plan::new(model, isa).unwrap();
-        [1, 2, 3].map(|threads| plan.with_threads(std::num::NonZeroUsize::new(threads).unwrap()).unwrap())
+        threads.iter().map(move |&threads| plan.with_threads(threads.try_into().unwrap()).unwrap())
     })
 }
 

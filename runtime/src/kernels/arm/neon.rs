@@ -19,7 +19,9 @@ use super::patches::{self, PatchBlock};
 use super::{neon_winograd, neon_winograd_output};
 use crate::Isa;
 use crate::kernels::panels::{self, Panel, WeightBlock};
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, Words, finish_tile, has, table};
+use crate::kernels::simd::{
+    Int16Lanes, LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table,
+};
 use crate::kernels::winograd::{Blocks, Costs};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -90,7 +92,7 @@ impl Lanes for Neon {
     }
 }
 
-impl Words for Neon {
+impl Int16Lanes for Neon {
     type I16 = [int16x8_t; 2];
 
     #[inline(always)]

@@ -249,7 +249,8 @@ pub struct Winograd {
 pub struct Blocks {
     /// Bytes of transformed input that a block of tiles has at most, or a little more if that saves transforming the weights a second time.
     pub input_bytes: [usize; 2],
-    /// Tiles whose products are kept at a time when the weights of all input channels are transformed at once, a multiple of [`GROUP`].
+    /// Tiles whose products are kept at a time when the weights of all input channels are transformed at once, a multiple of [`GROUP`]. Otherwise
+    /// those of all tiles of a block are kept, which take less than its input.
     pub product_tiles: usize,
     /// Most 16-channel chunks of the input whose weights are transformed at a time. Few stay in the first-level cache; with many, sums are seldom
     /// stored and loaded between them.

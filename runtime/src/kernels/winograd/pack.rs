@@ -74,9 +74,9 @@ fn pack_channel<L: Lanes>(
 /// transformed when these have been multiplied.
 #[inline(always)]
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-pub(in crate::kernels) fn prefetch_behind<const TAPS: usize>(packed: &[PackedPair<TAPS>], pair: usize) {
+pub(in crate::kernels) fn prefetch_next_block<const TAPS: usize>(packed: &[PackedPair<TAPS>], pair: usize) {
     let place = packed.as_ptr().wrapping_add(packed.len() + pair).cast::<u8>();
     for line in (0..size_of::<PackedPair<TAPS>>()).step_by(64) {
-        prefetch(place.wrapping_add(line));
+        prefetch::<2>(place.wrapping_add(line));
     }
 }

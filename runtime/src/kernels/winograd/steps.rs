@@ -8,7 +8,7 @@ use super::{
     Finish, Form, INPUT_TILE, INVERSE_OF_9, InputChunk, PARAMETERS_LEN, POINTS, Product, Tile, WeightPair,
     pack, stride,
 };
-use crate::kernels::simd::{LANES, Parameters, Place, Simd, Words, finish_tile};
+use crate::kernels::simd::{Int16Lanes, LANES, Parameters, Place, Simd, finish_tile};
 
 /// See [`Winograd::transform_input`](super::Winograd::transform_input).
 #[inline(always)]
@@ -57,7 +57,7 @@ fn transform_chunk<S: Simd>(
 
 /// `B^T d`.
 #[inline(always)]
-fn input_1d<W: Words>(s: W, [d0, d1, d2, d3, d4, d5]: [W::I16; 6]) -> [W::I16; 6] {
+fn input_1d<W: Int16Lanes>(s: W, [d0, d1, d2, d3, d4, d5]: [W::I16; 6]) -> [W::I16; 6] {
     let a = s.sub16(d4, s.shl16::<2>(d2));
     let b = s.sub16(d3, s.shl16::<2>(d1));
     let c = s.sub16(d4, d2);
@@ -85,7 +85,7 @@ pub(in crate::kernels) fn transform_weights<S: Simd, const KERNEL: usize, const 
     let stride = stride(packed.len());
     let out: &mut [[i16; LANES]] = out.get_mut(..POINTS * stride)?.as_flattened_mut().as_chunks_mut().0;
     for (pair, taps) in packed.iter().enumerate() {
-        pack::prefetch_behind(packed, pair);
+        pack::prefetch_next_block(packed, pair);
         let (rows, _) = taps.as_chunks::<KERNEL>();
         for half in 0..2 {
             let columns = weight_columns::<S, KERNEL>(s, rows, half)?;
@@ -128,7 +128,7 @@ fn weight_columns<S: Simd, const KERNEL: usize>(
 
 /// `G' g`.
 #[inline(always)]
-pub(in crate::kernels) fn weight_1d<W: Words, const KERNEL: usize>(
+pub(in crate::kernels) fn weight_1d<W: Int16Lanes, const KERNEL: usize>(
     s: W,
     taps: [W::I16; KERNEL],
 ) -> [W::I16; INPUT_TILE] {

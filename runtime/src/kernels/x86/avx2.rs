@@ -16,7 +16,9 @@ use core::arch::x86_64::*;
 use super::winograd::{self, ChunkWeights, Dot, Rows};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, TargetPlaces, Words, finish_tile, has, table};
+use crate::kernels::simd::{
+    Int16Lanes, LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table,
+};
 use crate::kernels::winograd::{Costs, GROUP, WeightPair};
 use crate::kernels::{ConvBlock, Kernels, LayerWeights, Patches, Shape};
 
@@ -101,7 +103,7 @@ impl Dot for Avx2 {
     }
 }
 
-impl Words for Avx2 {
+impl Int16Lanes for Avx2 {
     type I16 = __m256i;
 
     #[inline(always)]

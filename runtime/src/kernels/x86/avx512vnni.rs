@@ -11,7 +11,7 @@ use core::ops::Range;
 use super::vnni::{self, KR, Vnni, WeightBlock};
 use super::winograd::{self, Dot, Rows};
 use crate::Isa;
-use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, Words, has, table};
+use crate::kernels::simd::{Int16Lanes, LANES, Lanes, Parameters, Simd, has, table};
 use crate::kernels::winograd::steps::weight_1d;
 use crate::kernels::winograd::{Blocks, Costs, Form, GROUP, POINTS, WeightPair, pack, stride};
 use crate::kernels::{Kernels, panels};
@@ -114,7 +114,7 @@ fn transform_weights(
     let stride = stride(packed.len());
     let out = out.get_mut(..POINTS * stride)?;
     for (pair, taps) in packed.iter().enumerate() {
-        pack::prefetch_behind(packed, pair);
+        pack::prefetch_next_block(packed, pair);
         let [a, b, c, d, e, f, g, h, i] = taps;
         let a = weight_1d(Pair(s), [s.widen_pair(a), s.widen_pair(d), s.widen_pair(g)]);
         let b = weight_1d(Pair(s), [s.widen_pair(b), s.widen_pair(e), s.widen_pair(h)]);
@@ -133,7 +133,7 @@ fn transform_weights(
 #[derive(Debug, Clone, Copy)]
 struct Pair(Avx512Vnni);
 
-impl Words for Pair {
+impl Int16Lanes for Pair {
     type I16 = __m512i;
 
     #[inline(always)]
@@ -324,7 +324,7 @@ impl Dot for Avx512Vnni {
     }
 }
 
-impl Words for Avx512Vnni {
+impl Int16Lanes for Avx512Vnni {
     type I16 = __m256i;
 
     #[inline(always)]

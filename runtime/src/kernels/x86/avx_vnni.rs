@@ -23,7 +23,7 @@ pub(in crate::kernels) fn kernels() -> Option<&'static Kernels> {
     has!("avx2", "avx512f", "avx512vl", "avx512vnni").then(evex::kernels)
 }
 
-/// Functions of [`Words`](crate::kernels::simd::Words) and [`Simd`](crate::kernels::simd::Simd) that are those of AVX2.
+/// Functions of [`Int16Lanes`](crate::kernels::simd::Int16Lanes) and [`Simd`](crate::kernels::simd::Simd) that are those of AVX2.
 macro_rules! as_avx2 {
     ($(fn $name:ident $([$bits:ident])? ($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
         $(
@@ -41,7 +41,7 @@ macro_rules! encoding {
             use super::*;
             use crate::Isa;
             use crate::kernels::panels;
-            use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, Words, table};
+            use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, Int16Lanes, table};
             use crate::kernels::x86::avx2::Avx2;
             use crate::kernels::x86::winograd::{self, Dot, DotPair, Rows};
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
@@ -126,8 +126,8 @@ macro_rules! encoding {
                 }
             }
 
-            impl Words for AvxVnni {
-                type I16 = <Avx2 as Words>::I16;
+            impl Int16Lanes for AvxVnni {
+                type I16 = <Avx2 as Int16Lanes>::I16;
 
                 as_avx2! {
                     fn add16(a: Self::I16, b: Self::I16) -> Self::I16;

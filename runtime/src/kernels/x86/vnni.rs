@@ -162,7 +162,7 @@ impl NextWeights {
 
     #[inline(always)]
     fn prefetch(&mut self) {
-        prefetch(self.next);
+        prefetch::<2>(self.next);
         self.next = self.next.wrapping_add(self.step);
     }
 }

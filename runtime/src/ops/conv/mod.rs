@@ -18,7 +18,9 @@ pub(crate) use self::rows::keep_rows;
 use self::winograd::WinogradPlan;
 use crate::kernels::winograd::Geometry;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
-use crate::model::{Conv, Layer, Op, Tensor};
+#[cfg(feature = "threads")]
+use crate::model::Op;
+use crate::model::{Conv, Layer, Tensor};
 use crate::threads::Threads;
 
 /// How one convolution is executed, and the memory it needs for that.
@@ -71,12 +73,15 @@ impl Map {
 }
 
 /// Multiply-accumulates of a convolution that are worth another thread.
+#[cfg(feature = "threads")]
 const MACS_PER_THREAD: u64 = 1 << 22;
 
 /// Those of a dense layer, whose weights are read once, so that memory is what it waits for.
+#[cfg(feature = "threads")]
 const DENSE_MACS_PER_THREAD: u64 = 1 << 18;
 
 /// How many of `threads` threads a layer makes use of.
+#[cfg(feature = "threads")]
 pub(crate) fn useful_threads(layer: &Layer<'_>, threads: usize) -> usize {
     let macs_per_thread = match layer.op {
         Op::Conv(_) if threads > 1 => MACS_PER_THREAD,
@@ -85,6 +90,12 @@ pub(crate) fn useful_threads(layer: &Layer<'_>, threads: usize) -> usize {
     };
     let paying = usize::try_from(layer.macs() / macs_per_thread).unwrap_or(usize::MAX);
     threads.min(paying).max(1)
+}
+
+/// There is one thread.
+#[cfg(not(feature = "threads"))]
+pub(crate) const fn useful_threads(_: &Layer<'_>, _: usize) -> usize {
+    1
 }
 
 impl ConvPlan {
@@ -115,16 +126,16 @@ impl ConvPlan {
         Some(Self { needs, method, pooled })
     }
 
-    /// Bytes of scratch when up to `threads` threads work.
+    /// Bytes of scratch when up to `parts` threads work.
     #[cfg(feature = "threads")]
     pub(crate) fn scratch_len(
         &self,
         layer: &Layer<'_>,
         conv: &Conv<'_>,
         kernels: &Kernels,
-        threads: usize,
+        parts: usize,
     ) -> Option<usize> {
-        parts::scratch_len(self, layer, conv, kernels, threads)
+        parts::scratch_len(self, layer, conv, kernels, parts)
     }
 
     /// Bytes of scratch.
@@ -195,7 +206,7 @@ pub(crate) struct ConvRun<'a> {
     pub(crate) inputs: &'a Inputs<'a>,
     /// Packed weights, or the model's own.
     pub(crate) weights: &'a [i8],
-    /// The output channels to compute, and where they go; `None` for all.
+    /// The output channels to compute, and where they go; `None` for all, as always with a pooling and with transformed weights.
     pub(super) share: Option<Share>,
 }
 
@@ -238,18 +249,24 @@ impl<'a> ConvRun<'a> {
         self.share.map_or(self.layer.output.c(), |share| share.pixel_len())
     }
 
-    /// Computes all of the output, on as many threads as pays.
+    /// Computes all of the output, in up to `parts` parts.
     #[cfg(feature = "threads")]
-    pub(crate) fn run(&self, threads: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
-        match useful_threads(self.layer, threads.count()) {
+    pub(crate) fn run(
+        &self,
+        threads: &Threads,
+        parts: usize,
+        out: &mut [i8],
+        scratch: &mut [i8],
+    ) -> Option<()> {
+        match parts {
             1 => self.part(0..self.plan.needs.rows, out, scratch),
-            parts => parts::run(self, threads, parts, out, scratch),
+            _ => parts::run(self, threads, parts, out, scratch),
         }
     }
 
     /// Computes all of the output.
     #[cfg(not(feature = "threads"))]
-    pub(crate) fn run(&self, _: &Threads, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
+    pub(crate) fn run(&self, _: &Threads, _: usize, out: &mut [i8], scratch: &mut [i8]) -> Option<()> {
         self.part(0..self.plan.needs.rows, out, scratch)
     }
 

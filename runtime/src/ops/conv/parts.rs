@@ -7,33 +7,88 @@
 use core::iter;
 use core::ops::Range;
 
-use super::{ConvPlan, ConvRun, useful_threads};
+use super::{ConvPlan, ConvRun};
 use crate::kernels::Kernels;
 use crate::kernels::winograd::CHANNELS;
-use crate::model::{Conv, Layer};
+use crate::model::{Conv, Layer, Tensor};
 use crate::threads::Threads;
 
 /// How a layer is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
-    /// Into parts of so many rows; the last one may have fewer.
-    Rows(usize),
-    /// Into parts of so many channels; the last one may have fewer.
-    Channels(usize),
+    Rows(Pieces),
+    Channels(Pieces),
 }
 
-/// The channels of a part, and where they go.
+/// Rows or channels, in pieces of which the last one may be shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Pieces {
+    all: usize,
+    len: usize,
+    count: usize,
+}
+
+impl Pieces {
+    /// Up to `most` of them, that begin at multiples of `step`.
+    fn new(all: usize, step: usize, most: usize) -> Self {
+        let len = all.div_ceil(step).div_ceil(most).max(1) * step;
+        Self { all, len, count: all.div_ceil(len) }
+    }
+
+    fn piece(&self, index: usize) -> Range<usize> {
+        index * self.len..self.all.min((index + 1) * self.len)
+    }
+}
+
+/// Channels are cut if the largest part of the layer is smaller by more than one of so many: about as much as fetching what other threads have
+/// written takes longer than fetching weights.
+const WORTH_FETCHING: u64 = 16;
+
+impl Cut {
+    /// Into `parts` parts, or fewer when there are not so many rows, or panels of channels.
+    fn new(plan: &ConvPlan, layer: &Layer<'_>, conv: &Conv<'_>, kernels: &Kernels, parts: usize) -> Self {
+        let rows = Pieces::new(plan.needs.rows, plan.needs.row_step, parts);
+        // Whole tiles of direct convolution and whole panels of Winograd.
+        let step = kernels.direct.nr.max(CHANNELS);
+        let channels = Pieces::new(layer.output.c(), step, parts);
+        let activations = layer.input.len() as u64 + layer.output.len() as u64;
+        let reads_less = conv.weights.len() as u64 > activations;
+        let [by_rows, by_channels] =
+            [(rows, channels.all), (channels, rows.all)].map(|(cut, others)| cut.len as u64 * others as u64);
+        let can = conv.pool.is_none() && !conv.is_transformed() && step.is_multiple_of(kernels.direct.nr);
+        if can && reads_less && by_channels < by_rows - by_rows / (WORTH_FETCHING + 1) {
+            Self::Channels(channels)
+        } else {
+            Self::Rows(rows)
+        }
+    }
+
+    const fn count(&self) -> usize {
+        match self {
+            Self::Rows(pieces) | Self::Channels(pieces) => pieces.count,
+        }
+    }
+}
+
+/// The channels of a part, and where they go: the value of a channel is at `pixel * pixel_len + channel` of the part's output. That of the first part
+/// is the layer's. Others have outputs of their own, which hold nothing but their channels, and begin with as many bytes that are not used as
+/// there are channels before these.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Share {
-    /// The first one, at the start of a panel of weights.
+    /// The first channel, at the start of a panel of weights.
     first: usize,
     /// The one behind the last one.
     end: usize,
-    /// Distance between pixels. Channel 0 of the first one, which only the first part has, would be at the start of the part's output.
+    /// Distance between pixels.
     pixel_len: usize,
 }
 
 impl Share {
+    fn new(channels: &Pieces, index: usize) -> Self {
+        let Range { start: first, end } = channels.piece(index);
+        Self { first, end, pixel_len: if index == 0 { channels.all } else { end - first } }
+    }
+
     /// Its channels.
     pub(super) const fn channels(&self) -> Range<usize> {
         self.first..self.end
@@ -43,46 +98,45 @@ impl Share {
     pub(super) const fn pixel_len(&self) -> usize {
         self.pixel_len
     }
-}
 
-impl Cut {
-    /// Channels where a part reads less than it would by rows, and none has more to do.
-    fn new(plan: &ConvPlan, layer: &Layer<'_>, conv: &Conv<'_>, kernels: &Kernels, parts: usize) -> Self {
-        let (step, all_rows, all_channels) = (plan.needs.row_step, plan.needs.rows, layer.output.c());
-        let rows = all_rows.div_ceil(step).div_ceil(parts) * step;
-        // Whole tiles of direct convolution, whole panels of Winograd.
-        let step = kernels.direct.nr.next_multiple_of(CHANNELS);
-        let channels = all_channels.div_ceil(step).div_ceil(parts) * step;
-        let reads_less = conv.weights.len() > layer.input.len() + layer.output.len();
-        let is_even = (channels * 17) as u64 * all_rows as u64 <= (rows * 16) as u64 * all_channels as u64;
-        let can = conv.pool.is_none() && !conv.is_transformed();
-        if can && reads_less && is_even { Self::Channels(channels) } else { Self::Rows(rows) }
+    /// Bytes of an output of its own.
+    fn own_len(&self, output: &Tensor) -> Option<usize> {
+        (output.h() * output.w()).checked_mul(self.pixel_len)?.checked_add(self.first)
+    }
+
+    /// Its channels of every pixel, in its own output and in the layer's.
+    fn pixels<'a>(
+        &self,
+        own: &'a mut [i8],
+        out: &'a mut [i8],
+        all: usize,
+    ) -> Option<impl Iterator<Item = (&'a mut [i8], &'a mut [i8])> + use<'a>> {
+        let channels = self.channels();
+        let own = own.get_mut(self.first..)?.chunks_exact_mut(self.pixel_len.max(1));
+        let out = out.chunks_exact_mut(all.max(1)).filter_map(move |pixel| pixel.get_mut(channels.clone()));
+        Some(own.zip(out))
     }
 }
 
-/// Bytes of the output of a part of so many channels that is no part of the layer's: with those before the first one.
-fn own_output_len(layer: &Layer<'_>, channels: usize) -> Option<usize> {
-    let pixels = layer.output.h() * layer.output.w();
-    pixels.checked_mul(channels)?.checked_add(layer.output.c())?.checked_next_multiple_of(64)
-}
-
-/// Bytes of scratch when up to `threads` threads work.
+/// Bytes of scratch of a layer in up to `parts` parts.
 pub(super) fn scratch_len(
     plan: &ConvPlan,
     layer: &Layer<'_>,
     conv: &Conv<'_>,
     kernels: &Kernels,
-    threads: usize,
+    parts: usize,
 ) -> Option<usize> {
-    let parts = useful_threads(layer, threads);
-    let own = match Cut::new(plan, layer, conv, kernels, parts) {
-        Cut::Channels(channels) => own_output_len(layer, channels)?.checked_mul(parts - 1)?,
-        Cut::Rows(_) => 0,
-    };
-    plan.needs.scratch_len.checked_mul(parts)?.checked_add(own)
+    let cut = Cut::new(plan, layer, conv, kernels, parts);
+    let scratches = plan.needs.scratch_len.checked_mul(cut.count())?;
+    match cut {
+        Cut::Rows(_) => Some(scratches),
+        Cut::Channels(channels) => (1..channels.count).try_fold(scratches, |sum, index| {
+            sum.checked_add(Share::new(&channels, index).own_len(&layer.output)?)
+        }),
+    }
 }
 
-/// Computes all of a layer, part by part.
+/// Computes all of a layer in up to `parts` parts.
 pub(super) fn run(
     run: &ConvRun<'_>,
     threads: &Threads,
@@ -90,79 +144,65 @@ pub(super) fn run(
     out: &mut [i8],
     scratch: &mut [i8],
 ) -> Option<()> {
-    let own = run.plan.needs.scratch_len;
-    let (scratch, rest) = scratch.split_at_mut_checked(own.checked_mul(parts)?)?;
-    let scratches = pieces(scratch, own);
-    match Cut::new(run.plan, run.layer, run.conv, run.kernels, parts) {
-        Cut::Rows(rows) => by_rows(run, threads, rows, out, scratches),
-        Cut::Channels(channels) => by_channels(run, threads, channels, out, scratches, rest),
+    let cut = Cut::new(run.plan, run.layer, run.conv, run.kernels, parts);
+    let (own, count) = (run.plan.needs.scratch_len, cut.count());
+    let (scratch, outputs) = scratch.split_at_mut_checked(own.checked_mul(count)?)?;
+    let scratches = split(scratch, iter::repeat_n(own, count));
+    match cut {
+        Cut::Rows(rows) => by_rows(run, threads, &rows, out, scratches),
+        Cut::Channels(channels) => by_channels(run, threads, &channels, out, scratches, outputs),
     }
 }
 
-/// Pieces of some length, which may be 0.
-fn pieces(mut rest: &mut [i8], len: usize) -> impl Iterator<Item = &mut [i8]> {
-    iter::from_fn(move || {
+/// Pieces of some lengths, which may be 0.
+fn split(mut rest: &mut [i8], lens: impl Iterator<Item = usize>) -> impl Iterator<Item = &mut [i8]> {
+    lens.map_while(move |len| {
         let (own, behind) = core::mem::take(&mut rest).split_at_mut_checked(len)?;
         rest = behind;
         Some(own)
     })
 }
 
-/// In parts of `rows` rows.
+/// In parts of rows.
 fn by_rows<'s>(
     run: &ConvRun<'_>,
     threads: &Threads,
-    rows: usize,
+    rows: &Pieces,
     out: &mut [i8],
     scratches: impl Iterator<Item = &'s mut [i8]>,
 ) -> Option<()> {
     let row_len = run.plan.needs.row_len;
-    let outs = out.get_mut(..run.plan.needs.rows * row_len)?.chunks_mut(rows * row_len);
+    let outs = out.get_mut(..rows.all * row_len)?.chunks_mut(rows.len * row_len);
     threads.run_all(outs.zip(scratches).enumerate().map(|(index, (out, scratch))| {
-        let first = index * rows;
-        move || run.part(first..first + out.len() / row_len, out, scratch)
+        let rows = rows.piece(index);
+        move || run.part(rows, out, scratch)
     }))
 }
 
-/// In parts of `channels` channels. All but the first one have outputs of their own, in which the shortcut is too if it is in the layer's.
+/// In parts of channels. The outputs of all but the first one lie behind each other in `own`; the shortcut is there too if it is in the layer's
+/// output.
 fn by_channels<'s>(
     run: &ConvRun<'_>,
     threads: &Threads,
-    channels: usize,
+    channels: &Pieces,
     out: &mut [i8],
     scratches: impl Iterator<Item = &'s mut [i8]>,
-    own_outputs: &mut [i8],
+    own: &mut [i8],
 ) -> Option<()> {
-    let all = run.layer.output.c();
-    let own_len = own_output_len(run.layer, channels)?;
-    let share = |index: usize| {
-        let (first, end) = (index * channels, all.min((index + 1) * channels));
-        Share { first, end, pixel_len: if index == 0 { all } else { end - first } }
-    };
-    let shares = || (1..all.div_ceil(channels)).map(share);
+    let shares = || (1..channels.count).map(|index| Share::new(channels, index));
+    let lens = || shares().map_while(|share| share.own_len(&run.layer.output));
     if run.conv.skip.is_some() && run.inputs.skip.is_none() {
-        for (share, own) in shares().zip(pieces(own_outputs, own_len)) {
-            for (own, pixel) in share.pixels(own)?.zip(out.chunks_exact(all)) {
-                own.copy_from_slice(pixel.get(share.channels())?);
-            }
+        for (share, own) in shares().zip(split(own, lens())) {
+            share.pixels(own, out, channels.all)?.for_each(|(own, out)| own.copy_from_slice(out));
         }
     }
-    let outs = iter::once(&mut *out).chain(pieces(own_outputs, own_len));
+    let outs = iter::once(&mut *out).chain(split(own, lens()));
     threads.run_all(outs.zip(scratches).enumerate().map(|(index, (out, scratch))| {
-        let run = ConvRun { share: Some(share(index)), ..*run };
+        let run = ConvRun { share: Some(Share::new(channels, index)), ..*run };
         move || run.part(0..run.plan.needs.rows, out, scratch)
     }))?;
-    for (share, own) in shares().zip(pieces(own_outputs, own_len)) {
-        for (own, pixel) in share.pixels(own)?.zip(out.chunks_exact_mut(all)) {
-            pixel.get_mut(share.channels())?.copy_from_slice(own);
-        }
+    for (share, own) in shares().zip(split(own, lens())) {
+        share.pixels(own, out, channels.all)?.for_each(|(own, out)| out.copy_from_slice(own));
     }
     Some(())
-}
-
-impl Share {
-    /// The pixels of an output of its own.
-    fn pixels<'a>(&self, own: &'a mut [i8]) -> Option<impl Iterator<Item = &'a mut [i8]>> {
-        Some(own.get_mut(self.first..)?.chunks_exact_mut(self.pixel_len.max(1)))
-    }
 }
