@@ -54,6 +54,9 @@ impl<'m> Plan<'m> {
     /// Runs every layer that is worth it on several threads; each needs scratch of its own in the arena. The results are the
     /// same for any number.
     ///
+    /// While a network runs, threads that have nothing to do look for work without a pause, for a layer for one thread they take naps; between runs they
+    /// sleep. A thread more than there are processors costs time.
+    ///
     /// # Errors
     /// The sizes exceed the address space.
     #[cfg(feature = "threads")]

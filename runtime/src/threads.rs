@@ -91,15 +91,16 @@ impl<F: Fn()> Drop for AtEnd<F> {
     }
 }
 
-/// Looks between which a thread lets others that wait for its processor have it: some microseconds.
+/// Looks between which a thread lets others that wait for its processor have it: some tens of microseconds. More often, and another program gets
+/// most of the time that a run waits for the last part of a layer.
 #[cfg(feature = "threads")]
-const LOOKS: u32 = 64;
+const LOOKS: u32 = 1024;
 
 /// How long a thread sleeps that has found nothing for long, as in a layer for one thread: as long as it takes to wake one up.
 #[cfg(feature = "threads")]
 const NAP: Duration = Duration::from_micros(50);
 
-/// Looks without a nap: a few hundred microseconds, longer than most layers.
+/// Looks without a nap: some hundred microseconds.
 #[cfg(feature = "threads")]
 const LOOKS_BEFORE_NAP: u32 = 4096;
 
