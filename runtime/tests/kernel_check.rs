@@ -39,6 +39,7 @@ static PACKED: Kernels = Kernels {
                 Some((3 * shape.depth()).next_multiple_of(64) * pixels.div_ceil(3))
             },
             pack_patches: pack_patches_in_order,
+            pack_row: None,
         }),
         conv: conv_packed,
     },

@@ -57,8 +57,11 @@ pub struct Kernels {
     /// `sums[c] += input[c]`.
     pub sum_into: fn(sums: &mut [i32], input: &[i8]),
     /// `out[i] = input[i]`, of as many values as both have: rows of activations.
-    pub copy_into: fn(out: &mut [i8], input: &[i8]),
+    pub copy_into: CopyRow,
 }
+
+/// Copies part of a row, as many values as both slices have.
+pub type CopyRow = fn(out: &mut [i8], row: &[i8]);
 
 /// The microkernel of direct convolution and the layouts that it reads.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +96,16 @@ pub struct Packing {
     /// Packs the patches of a block; `weights` are the layer's packed weights. `None` when a slice is too short.
     pub pack_patches:
         fn(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>,
+    /// Packs part of a row, of as many values as both have, for a table whose packed patches are the rows that they lie in. Rows that have to be
+    /// copied for their padding are packed with it on the way.
+    pub pack_row: Option<CopyRow>,
+}
+
+impl Packing {
+    /// [`Self::pack_row`]. Without an operating system no table has one, so that the linker leaves what uses it out.
+    pub(crate) const fn pack_row(&self) -> Option<CopyRow> {
+        if cfg!(target_os = "none") { None } else { self.pack_row }
+    }
 }
 
 /// A convolution as a matrix product: every output channel is a sum over `runs` runs of `run_len` values.

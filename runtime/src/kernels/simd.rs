@@ -49,7 +49,7 @@ macro_rules! table {
         direct: {
             mr: $mr:expr, nr: $nr:expr, block_bytes: $block_bytes:expr,
             weights_len: $weights_len:expr, pack_weights: $pack_weights:expr,
-            patches_len: $patches_len:expr, pack_patches: $pack_patches:expr,
+            patches_len: $patches_len:expr, pack_patches: $pack_patches:expr, $(pack_row: $pack_row:expr,)?
             conv: $conv:expr,
         },
         $(winograd: {
@@ -72,6 +72,7 @@ macro_rules! table {
                     pack_weights: compiled::pack_weights,
                     patches_len: $patches_len,
                     pack_patches: compiled::pack_patches,
+                    pack_row: $crate::kernels::simd::table!(@pack_row $($pack_row)?),
                 }),
                 conv: compiled::conv,
             },
@@ -90,6 +91,7 @@ macro_rules! table {
 
             entry!($token, $features, fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()>, $pack_weights);
             entry!($token, $features, fn pack_patches(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>, $pack_patches);
+            $(entry!($token, $features, fn pack_row(panels: &mut [i8], row: &[i8]) -> (), $pack_row);)?
             entry!($token, $features, fn conv(block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>, $conv);
             entry!($token, $features, fn dot(input: &[i8], weights: &[i8]) -> i32, simd::dot);
             entry!($token, $features, fn max_into(out: &mut [i8], input: &[i8]) -> (), simd::max_into);
@@ -105,6 +107,8 @@ macro_rules! table {
             )?
         }
     };
+    (@pack_row) => { None };
+    (@pack_row $pack_row:expr) => { Some(compiled::pack_row) };
     (@winograd) => { None };
     (@winograd $costs:expr, $stride_2:expr, $blocks:expr) => {
         Some($crate::kernels::winograd::Winograd {

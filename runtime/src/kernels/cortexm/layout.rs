@@ -55,6 +55,7 @@ pub(super) const fn tiled<T: Layout>(pack_patches: PackPatches, conv: Conv) -> D
         pack_weights: |_, _| Some(()),
         patches_len: |shape, pixels, _| pixels.div_ceil(T::MR).checked_mul(panel_len::<T>(shape)?),
         pack_patches,
+        pack_row: None,
     };
     Direct { mr: T::MR, nr: NR, block_bytes: 0, block_columns: T::MR, packing: Some(packing), conv }
 }

@@ -21,7 +21,7 @@ table! {
     direct: {
         mr: Avx512Vnni::MR, nr: Avx512Vnni::PANELS * LANES, block_bytes: 256 << 10,
         weights_len: panels::weights_len::<KR>, pack_weights: vnni::pack_weights,
-        patches_len: vnni::patches_len, pack_patches: vnni::pack_patches,
+        patches_len: vnni::patches_len, pack_patches: vnni::pack_patches, pack_row: vnni::pack_row,
         conv: vnni::conv,
     },
     winograd: {

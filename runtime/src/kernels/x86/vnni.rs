@@ -60,7 +60,7 @@ pub(super) fn patches_len(_: &Shape, _: usize, values: usize) -> Option<usize> {
 /// Adds 128 to what the pixels of a block read: to the rows of each row of pixels, as far as those before have not done it.
 #[inline(always)]
 pub(super) fn pack_patches<S: Vnni>(
-    _: S,
+    s: S,
     shape: &Shape,
     _: &[i8],
     patches: &Patches<'_>,
@@ -73,13 +73,18 @@ pub(super) fn pack_patches<S: Vnni>(
     for row in 0..patches.pixels.div_ceil(columns) {
         let start = patches.grid.place_of_row(row, 0);
         let part = done.max(start)..(start + reach).min(patches.source.len());
-        let (source, out) = (patches.source.get(part.clone())?, panels.get_mut(part.clone())?);
-        for (out, value) in out.iter_mut().zip(source) {
-            *out = value ^ i8::MIN;
-        }
+        pack_row(s, panels.get_mut(part.clone())?, patches.source.get(part.clone())?);
         done = part.end;
     }
     Some(())
+}
+
+/// Adds 128.
+#[inline(always)]
+pub(super) fn pack_row<S: Vnni>(_: S, panels: &mut [i8], row: &[i8]) {
+    for (out, value) in panels.iter_mut().zip(row) {
+        *out = value ^ i8::MIN;
+    }
 }
 
 /// How many values a patch has from its first to its last one.

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use super::{ConvRun, Map, Needs, rows, shape};
-use crate::kernels::{ConvBlock, Direct, Grid, Patches, Shape, Target};
+use crate::kernels::{ConvBlock, CopyRow, Direct, Grid, Patches, Shape, Target};
 use crate::model::{Conv, Tensor};
 
 /// Geometry of a direct convolution.
@@ -19,7 +19,7 @@ pub(super) struct DirectPlan {
     block_columns: usize,
     /// Values of one row that patches are read from.
     row_len: usize,
-    /// Bytes of the block's padded input rows; 0 when patches are read from the input.
+    /// Bytes of the block's padded input rows; 0 when patches are read from the input, or packed from there.
     padded_len: usize,
 }
 
@@ -53,8 +53,9 @@ impl DirectPlan {
             if pointwise { block_rows.checked_next_multiple_of(direct.mr)?.min(rows) } else { block_rows };
         let block_rows = if block_columns < width { 1 } else { block_rows };
         let input_rows = (block_rows - 1) * conv.window.stride()[0] + conv.window.kernel()[0];
+        let copied = padded && row_packing(conv, direct).is_none();
         let padded_len =
-            if padded { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
+            if copied { input_rows.checked_mul(row_len)?.checked_next_multiple_of(64)? } else { 0 };
         let (pixels, values) = (block_rows * block_columns, input_rows.checked_mul(row_len)?);
         let (patches_len, packed_len) = match direct.packing {
             Some(packing) => ((packing.patches_len)(&shape, pixels, values)?, (packing.weights_len)(&shape)?),
@@ -72,6 +73,11 @@ impl DirectPlan {
     }
 }
 
+/// What packs the rows of a layer on their way to where their padding is; `None` when there is none, or patches are packed otherwise.
+fn row_packing(conv: &Conv<'_>, direct: &Direct) -> Option<CopyRow> {
+    direct.packing.as_ref()?.pack_row().filter(|_| conv.window.pads() != [0; 4])
+}
+
 /// Computes output rows into `out`, block by block. In a block, all patches are packed first; then panels outside, tiles inside: a
 /// panel's weights stay in the cache for the whole block.
 #[inline(never)]
@@ -87,8 +93,11 @@ pub(super) fn run(
     while part.next(plan, rows.end) {
         let block = &mut block(run, plan, &part);
         let panels = set_source(&mut block.patches, run, plan, &part, scratch)?;
-        if let Some(packing) = run.kernels.direct.packing {
-            (packing.pack_patches)(&block.shape, block.weights, &block.patches, panels)?;
+        match run.kernels.direct.packing {
+            Some(packing) if row_packing(run.conv, &run.kernels.direct).is_none() => {
+                (packing.pack_patches)(&block.shape, block.weights, &block.patches, panels)?;
+            }
+            _ => {}
         }
         block.panels = panels;
         let values = block.patches.pixels * block.target.grid.column;
@@ -145,7 +154,7 @@ fn block<'a>(run: &'a ConvRun<'a>, plan: &DirectPlan, part: &Part) -> ConvBlock<
 }
 
 /// Sets where the patches of a part are: in the input itself if they see no padding, else at the start of the scratch. Returns what is
-/// left of that.
+/// left of that; or all of it, if the patches are there and packed already.
 #[inline(never)]
 fn set_source<'a>(
     patches: &mut Patches<'a>,
@@ -160,7 +169,10 @@ fn set_source<'a>(
     let height = (part.rows - 1) * down + kernel[0];
     let width = (part.columns - 1) * right + kernel[1];
     let seen = rows::Part { row: part.row * down, column: part.column * right, row_len: plan.row_len };
-    let (source, row_len) = if plan.padded_len == 0 {
+    let (source, row_len) = if let Some(pack_row) = row_packing(run.conv, &run.kernels.direct) {
+        rows::pack_padded(run, &seen, pack_row, panels.get_mut(..height * seen.row_len)?)?;
+        (&[][..], seen.row_len)
+    } else if plan.padded_len == 0 {
         (run.inputs.values.get(seen.row * seen.row_len + seen.column * c..)?, seen.row_len)
     } else {
         rows::source(run, &seen, [height, width], padded)?

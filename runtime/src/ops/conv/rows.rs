@@ -1,7 +1,9 @@
 //! Rows: those of the input with their padding, and those of a map that exists in part.
 
+use core::slice;
+
 use super::{ConvRun, Inputs};
-use crate::kernels::Kernels;
+use crate::kernels::{CopyRow, Kernels};
 use crate::model::Pad;
 
 /// A part of the padded input.
@@ -30,8 +32,24 @@ pub(super) fn source<'a>(
         return Some((run.inputs.values.get(start..)?, w * c));
     }
     let padded = padded.get_mut(..rows * part.row_len)?;
-    copy_padded(run, part, padded)?;
+    copy_padded(run, part, run.kernels.copy_into, run.conv.pad, padded)?;
     Some((padded, part.row_len))
+}
+
+/// [`copy_padded`] with the rows packed.
+pub(super) fn pack_padded(
+    run: &ConvRun<'_>,
+    part: &Part,
+    pack_row: CopyRow,
+    panels: &mut [i8],
+) -> Option<()> {
+    let mut pad = run.conv.pad;
+    match (&mut pad, run.conv.pad) {
+        (Pad::Uniform(packed), Pad::Uniform(value)) => pack_row(slice::from_mut(packed), &[value]),
+        (Pad::PerChannel(packed), Pad::PerChannel(values)) => pack_row(packed, &values),
+        _ => return None,
+    }
+    copy_padded(run, part, pack_row, pad, panels)
 }
 
 /// Copies a part of the padded input into `out`, one row for every `row_len` values. What lies right of the right padding or
@@ -39,8 +57,14 @@ pub(super) fn source<'a>(
 ///
 /// Inlined: a frame more is more than the stack of a microcontroller has left for it.
 #[inline(always)]
-pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Option<()> {
-    let ConvRun { conv, inputs: Inputs { values: input, .. }, kernels, .. } = *run;
+pub(super) fn copy_padded(
+    run: &ConvRun<'_>,
+    part: &Part,
+    copy: CopyRow,
+    pad: Pad,
+    out: &mut [i8],
+) -> Option<()> {
+    let ConvRun { conv, inputs: Inputs { values: input, .. }, .. } = *run;
     let [top, left, ..] = conv.window.pads();
     let [h, w, c] = run.layer.input.size();
     let before = (left.saturating_sub(part.column) * c).min(part.row_len);
@@ -53,11 +77,11 @@ pub(super) fn copy_padded(run: &ConvRun<'_>, part: &Part, out: &mut [i8]) -> Opt
     for row in there {
         let (pads, behind) = rest.split_at_mut_checked(padding)?;
         let (values, behind) = behind.split_at_mut_checked(inside)?;
-        fill_pad(pads, conv.pad, c);
-        (kernels.copy_into)(values, input.get((row - top) * w * c + start..)?.get(..inside)?);
+        fill_pad(pads, pad, c);
+        copy(values, input.get((row - top) * w * c + start..)?.get(..inside)?);
         (rest, padding) = (behind, part.row_len - inside);
     }
-    fill_pad(rest, conv.pad, c);
+    fill_pad(rest, pad, c);
     Some(())
 }
 

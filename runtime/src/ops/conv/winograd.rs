@@ -296,7 +296,7 @@ impl Block<'_> {
             let part = rows::Part { row: first, column: 0, row_len: self.plan.row_len() };
             let before = self.plan.slack();
             let padded = scratch.padded.get_mut(before..)?.get_mut(..self.plan.padded_len())?;
-            rows::copy_padded(self.run, &part, padded)?;
+            rows::copy_padded(self.run, &part, self.run.kernels.copy_into, self.run.conv.pad, padded)?;
             if self.plan.geometry.folds() {
                 fold(self.plan, scratch.padded, scratch.folded)?;
             }

@@ -39,6 +39,7 @@ static KERNELS: Kernels = Kernels {
             pack_patches: |shape, _, source, panels| {
                 patches::pack_patches::<{ direct::MR }, { direct::KR }>(shape, source, panels)
             },
+            pack_row: None,
         }),
         conv: |block, out| direct::conv(NEON, block, out),
     },
