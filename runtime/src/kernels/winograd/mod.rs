@@ -249,9 +249,11 @@ pub struct Winograd {
 pub struct Blocks {
     /// Bytes of transformed input that a block of tiles has at most, or a little more if that saves transforming the weights a second time.
     pub input_bytes: [usize; 2],
-    /// Tiles whose products are kept at a time when the weights of all input channels are transformed at once, a multiple of [`GROUP`]. Otherwise
+    /// Most tiles whose products are kept at a time when the weights of all input channels are transformed at once. Otherwise
     /// those of all tiles of a block are kept, which take less than its input.
     pub product_tiles: usize,
+    /// The tiles of a block are cut evenly into parts of so many, which are a multiple of this.
+    pub product_step: usize,
     /// Most 16-channel chunks of the input whose weights are transformed at a time. Few stay in the first-level cache; with many, sums are seldom
     /// stored and loaded between them.
     pub weight_chunks: usize,
@@ -259,7 +261,8 @@ pub struct Blocks {
 
 impl Blocks {
     /// Half of a second-level cache of 512 KiB, and 20 KiB of products.
-    pub const USUAL: Self = Self { input_bytes: [288 << 10, 336 << 10], product_tiles: 8, weight_chunks: 8 };
+    pub const USUAL: Self =
+        Self { input_bytes: [288 << 10, 336 << 10], product_tiles: 8, product_step: GROUP, weight_chunks: 8 };
 }
 
 /// What [`Winograd::transform_input`] reads: [`INPUT_TILE`] rows of as many pixels.

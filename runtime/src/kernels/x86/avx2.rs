@@ -13,7 +13,7 @@
 
 use core::arch::x86_64::*;
 
-use super::winograd::{self, ChunkWeights, Dot, Rows};
+use super::winograd::{self, ChunkWeights, DotGroup, Rows};
 use crate::Isa;
 use crate::kernels::panels::tiles_len;
 use crate::kernels::simd::{
@@ -44,7 +44,7 @@ table! {
     },
     winograd: {
         costs: COSTS, stride_2: Some(STRIDE_2_COSTS), blocks: winograd::BLOCKS,
-        transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
+        transform_weights: winograd::transform_weights, multiply: winograd::multiply,
         transform_output: steps::transform_output,
     },
 }
@@ -88,18 +88,14 @@ impl Lanes for Avx2 {
     const LANE_CHANNELS: [usize; LANES] = [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15];
 }
 
-impl Dot for Avx2 {
+impl DotGroup for Avx2 {
     #[inline(always)]
-    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
+    fn dot_group<const CHUNK: usize>(
         self,
         rows: &Rows<'_, CHUNK>,
         first: usize,
-    ) -> Option<[Self::I32; ROWS]> {
-        let mut acc = [self.zero32(); ROWS];
-        for (group, acc) in acc.as_chunks_mut().0.iter_mut().enumerate() {
-            *acc = avx2!(self.dot_four(rows, first + group * GROUP))?;
-        }
-        Some(acc)
+    ) -> Option<[Self::I32; GROUP]> {
+        avx2!(self.dot_four(rows, first))
     }
 }
 
@@ -470,7 +466,7 @@ macro_rules! pair {
 }
 
 impl Avx2 {
-    /// [`Dot::dot_rows`] of four rows from `first` on, in assembly, because the compiler reorders the additions so that accumulators
+    /// [`DotGroup::dot_group`], in assembly, because the compiler reorders the additions so that accumulators
     /// are spilled. Sums begin as the products of the first pair.
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -833,7 +829,7 @@ fn conv_pixels(s: Avx2, block: &ConvBlock<'_>, panel: usize, out: &mut [i8]) -> 
     let tiles = (0..block.patches.pixels).step_by(MR);
     for (first, panel) in tiles.zip(panels.chunks_exact(panel_len)) {
         let pixels: &[i16] = bytemuck::try_cast_slice(panel).ok()?;
-        let acc = s.dot_rows(&Rows::<1>::new(pixels.as_chunks().0, [stride, MR], weights)?, 0)?;
+        let acc = s.dot_group(&Rows::<1>::new(pixels.as_chunks().0, [stride, MR], weights)?, 0)?;
         let pixels = block.patches.pixels - first;
         finish_tile::<_, true, MR>(s, acc, pixels, parameters, &block.target, places.group(), out)?;
     }

@@ -13,7 +13,7 @@ use super::winograd::{self, Dot, Rows};
 use crate::Isa;
 use crate::kernels::simd::{Int16Lanes, LANES, Lanes, Parameters, Simd, has, table};
 use crate::kernels::winograd::steps::weight_1d;
-use crate::kernels::winograd::{Blocks, Costs, Form, GROUP, POINTS, WeightPair, pack, stride};
+use crate::kernels::winograd::{Blocks, Costs, Form, GROUP, POINTS, Product, WeightPair, pack, stride};
 use crate::kernels::{Kernels, panels};
 
 table! {
@@ -26,15 +26,18 @@ table! {
     },
     winograd: {
         costs: COSTS, stride_2: None,
-        // A second-level cache of 1 MiB or more; products of whole groups.
-        blocks: Blocks { input_bytes: [576 << 10, 672 << 10], product_tiles: WIDE, ..Blocks::USUAL },
-        transform_weights: super::transform_weights, multiply: winograd::multiply::<_, WIDE>,
+        // A second-level cache of 1 MiB or more.
+        blocks: Blocks {
+            input_bytes: [576 << 10, 672 << 10], product_tiles: WIDE, product_step: 1, ..Blocks::USUAL
+        },
+        transform_weights: super::transform_weights, multiply: winograd::multiply,
         transform_output: steps::transform_output,
     },
 }
 
-/// Tiles whose products are made together: as many sums in flight as hide the latency of `vpdpwssd`, and little to load besides.
-const WIDE: usize = 16;
+/// Most tiles whose products are made together: as many sums in flight as hide the latency of `vpdpwssd`, little to load besides, and products that
+/// stay in the first-level cache. The 49 tiles of a map of 28x28 are 17 + 17 + 15.
+const WIDE: usize = 18;
 
 /// What decides between Winograd and direct convolution, on a core that starts two 512-bit multiplications a cycle: fitted to ResNet-18's
 /// layers, timed on Emerald Rapids. Winograd takes 0.94 of the time at 56x56, 0.87 at 28x28, 1.2 at 14x14 and over 2 at 7x7; direct
@@ -161,100 +164,86 @@ impl Avx512Vnni {
     }
 }
 
-/// The products of a pair of channels of four rows, which begin at a pointer.
-macro_rules! four_rows {
-    ($pair:literal, $pointer:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+/// The product of a pair of channels of a row, if the row is one of those that are wanted.
+macro_rules! row {
+    ($pair:literal, $index:literal, $acc:literal, $address:literal) => {
         concat!(
-            "vpdpwssd {",
-            $a,
-            "}, zmm31, dword ptr [{",
-            $pointer,
-            "} + 4 * ",
+            ".if {count} > ",
+            $index,
+            "\nvpdpwssd {",
+            $acc,
+            "}, zmm31, dword ptr [",
+            $address,
+            " + 4 * ",
             $pair,
-            "]{{1to16}}\n",
-            "vpdpwssd {",
-            $b,
-            "}, zmm31, dword ptr [{",
-            $pointer,
-            "} + {row} + 4 * ",
-            $pair,
-            "]{{1to16}}\n",
-            "vpdpwssd {",
-            $c,
-            "}, zmm31, dword ptr [{",
-            $pointer,
-            "} + 2 * {row} + 4 * ",
-            $pair,
-            "]{{1to16}}\n",
-            "vpdpwssd {",
-            $d,
-            "}, zmm31, dword ptr [{",
-            $pointer,
-            "} + {rows} + 4 * ",
-            $pair,
-            "]{{1to16}}\n",
+            "]{{1to16}}\n.endif\n",
         )
     };
 }
 
-/// The same of sixteen rows, with the weights of the pair.
-macro_rules! sixteen_rows {
+/// The products of a pair of channels of all rows, with the weights of the pair.
+macro_rules! pair {
     ($pair:literal) => {
         concat!(
             "vmovdqu64 zmm31, [{w} + 64 * ",
             $pair,
             "]\n",
-            four_rows!($pair, "p", "a0", "a1", "a2", "a3"),
-            four_rows!($pair, "q", "b0", "b1", "b2", "b3"),
-            four_rows!($pair, "r", "c0", "c1", "c2", "c3"),
-            four_rows!($pair, "s", "d0", "d1", "d2", "d3"),
-        )
-    };
-}
-
-/// Two pairs of four rows, each with sums of its own.
-macro_rules! two_pairs {
-    ($even:literal, $odd:literal) => {
-        concat!(
-            "vmovdqu64 zmm31, [{w} + 64 * ",
-            $even,
-            "]\n",
-            four_rows!($even, "p", "a0", "a1", "a2", "a3"),
-            "vmovdqu64 zmm31, [{w} + 64 * ",
-            $odd,
-            "]\n",
-            four_rows!($odd, "p", "b0", "b1", "b2", "b3"),
+            row!($pair, "0", "a0", "{a}"),
+            row!($pair, "1", "a1", "{a} + {row}"),
+            row!($pair, "2", "a2", "{a} + 2 * {row}"),
+            row!($pair, "3", "a3", "{a} + {rows}"),
+            row!($pair, "4", "b0", "{b}"),
+            row!($pair, "5", "b1", "{b} + {row}"),
+            row!($pair, "6", "b2", "{b} + 2 * {row}"),
+            row!($pair, "7", "b3", "{b} + {rows}"),
+            row!($pair, "8", "c0", "{c}"),
+            row!($pair, "9", "c1", "{c} + {row}"),
+            row!($pair, "10", "c2", "{c} + 2 * {row}"),
+            row!($pair, "11", "c3", "{c} + {rows}"),
+            row!($pair, "12", "d0", "{d}"),
+            row!($pair, "13", "d1", "{d} + {row}"),
+            row!($pair, "14", "d2", "{d} + 2 * {row}"),
+            row!($pair, "15", "d3", "{d} + {rows}"),
+            row!($pair, "16", "e0", "{e}"),
+            row!($pair, "17", "e1", "{e} + {row}"),
         )
     };
 }
 
 impl Avx512Vnni {
-    /// The products of all chunks of sixteen rows. In assembly because the compiler keeps sums in memory.
+    /// The products of all chunks of up to [`WIDE`] rows. In assembly because the compiler keeps sums in memory.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn dot_sixteen<const CHUNK: usize>(self, rows: &Rows<'_, CHUNK>, first: usize) -> Option<[__m512i; 16]> {
-        rows.has(first, 16)?;
+    fn dot<const ROWS: usize, const CHUNK: usize>(
+        self,
+        rows: &Rows<'_, CHUNK>,
+        first: usize,
+    ) -> Option<[__m512i; WIDE]> {
+        const { assert!(ROWS <= WIDE) };
+        rows.has(first, ROWS)?;
         let zero = self.zero32();
-        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3] = [zero; 8];
-        let [mut c0, mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3] = [zero; 8];
-        // SAFETY: an `Avx512Vnni` is at hand, so the CPU has the instructions; there are sixteen rows from `first` on, and what is read lies
-        // in them and in the weights, of which there is a chunk at least; nothing is written but the registers named.
+        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3, mut c0] = [zero; 9];
+        let [mut c1, mut c2, mut c3, mut d0, mut d1, mut d2, mut d3, mut e0, mut e1] = [zero; 9];
+        // SAFETY: an `Avx512Vnni` is at hand, so the CPU has the instructions; there are `ROWS` rows from `first` on, others are not read, and what
+        // is read lies in them and in the weights, of which there is a chunk at least; nothing is written but the registers named.
         unsafe {
             core::arch::asm!(
                 "2:",
-                sixteen_rows!("0"), sixteen_rows!("1"), sixteen_rows!("2"), sixteen_rows!("3"),
-                sixteen_rows!("4"), sixteen_rows!("5"), sixteen_rows!("6"), sixteen_rows!("7"),
-                "add {p}, {chunk}",
-                "add {q}, {chunk}",
-                "add {r}, {chunk}",
-                "add {s}, {chunk}",
+                pair!("0"), pair!("1"), pair!("2"), pair!("3"), pair!("4"), pair!("5"), pair!("6"), pair!("7"),
+                "add {a}, {chunk}",
+                "add {b}, {chunk}",
+                "add {c}, {chunk}",
+                "add {d}, {chunk}",
+                "add {e}, {chunk}",
                 "add {w}, 512",
                 "dec {n}",
                 "jnz 2b",
-                p = inout(reg) rows.start(first) => _,
-                q = inout(reg) rows.start(first + 4) => _,
-                r = inout(reg) rows.start(first + 8) => _,
-                s = inout(reg) rows.start(first + 12) => _,
+                count = const ROWS,
+                a = inout(reg) rows.start(first) => _,
+                b = inout(reg) rows.start(first + 4) => _,
+                c = inout(reg) rows.start(first + 8) => _,
+                d = inout(reg) rows.start(first + 12) => _,
+                e = inout(reg) rows.start(first + 16) => _,
                 w = inout(reg) rows.weights().as_ptr() => _,
                 n = inout(reg) rows.weights().len() => _,
                 chunk = const CHUNK * size_of::<[i16; LANES]>(),
@@ -264,63 +253,46 @@ impl Avx512Vnni {
                 b0 = inout(zmm_reg) b0, b1 = inout(zmm_reg) b1, b2 = inout(zmm_reg) b2, b3 = inout(zmm_reg) b3,
                 c0 = inout(zmm_reg) c0, c1 = inout(zmm_reg) c1, c2 = inout(zmm_reg) c2, c3 = inout(zmm_reg) c3,
                 d0 = inout(zmm_reg) d0, d1 = inout(zmm_reg) d1, d2 = inout(zmm_reg) d2, d3 = inout(zmm_reg) d3,
+                e0 = inout(zmm_reg) e0, e1 = inout(zmm_reg) e1,
                 out("zmm31") _,
                 options(nostack, readonly),
             );
         }
-        Some([a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3])
-    }
-
-    /// The same of four rows, with two sums each, since four in flight are too few for the latency of `vpdpwssd`.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-    fn dot_four<const CHUNK: usize>(self, rows: &Rows<'_, CHUNK>, first: usize) -> Option<[__m512i; 4]> {
-        rows.has(first, 4)?;
-        let zero = self.zero32();
-        let [mut a0, mut a1, mut a2, mut a3, mut b0, mut b1, mut b2, mut b3] = [zero; 8];
-        // SAFETY: as in `dot_sixteen`, with four rows.
-        unsafe {
-            core::arch::asm!(
-                "2:",
-                two_pairs!("0", "1"), two_pairs!("2", "3"), two_pairs!("4", "5"), two_pairs!("6", "7"),
-                "add {p}, {chunk}",
-                "add {w}, 512",
-                "dec {n}",
-                "jnz 2b",
-                p = inout(reg) rows.start(first) => _,
-                w = inout(reg) rows.weights().as_ptr() => _,
-                n = inout(reg) rows.weights().len() => _,
-                chunk = const CHUNK * size_of::<[i16; LANES]>(),
-                row = in(reg) rows.step(),
-                rows = in(reg) rows.step() * 3,
-                a0 = inout(zmm_reg) a0, a1 = inout(zmm_reg) a1, a2 = inout(zmm_reg) a2, a3 = inout(zmm_reg) a3,
-                b0 = inout(zmm_reg) b0, b1 = inout(zmm_reg) b1, b2 = inout(zmm_reg) b2, b3 = inout(zmm_reg) b3,
-                out("zmm31") _,
-                options(nostack, readonly),
-            );
-        }
-        Some([self.add32(a0, b0), self.add32(a1, b1), self.add32(a2, b2), self.add32(a3, b3)])
+        Some([a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3, d0, d1, d2, d3, e0, e1])
     }
 }
 
 impl Dot for Avx512Vnni {
+    const STEP: usize = 1;
+
+    /// As few calls as there are rows for, each with as many, give or take one.
     #[inline(always)]
-    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
+    fn dot_tiles(
         self,
-        rows: &Rows<'_, CHUNK>,
+        rows: &Rows<'_, POINTS>,
         first: usize,
-    ) -> Option<[Self::I32; ROWS]> {
-        const { assert!(ROWS.is_multiple_of(GROUP)) };
-        let mut acc = [self.zero32(); ROWS];
-        let (wide, rest) = acc.as_chunks_mut();
-        for (group, acc) in wide.iter_mut().enumerate() {
-            *acc = avx512!(self.dot_sixteen(rows, first + group * WIDE))?;
+        add: bool,
+        products: &mut [Product],
+    ) -> Option<()> {
+        macro_rules! counts {
+            ($products:ident, $first:ident, $($count:literal)*) => {
+                match $products.len() {
+                    $($count => {
+                        let sums = avx512!(self.dot::<$count, POINTS>(rows, $first))?;
+                        winograd::store_sums(self, sums.get(..$count)?, add, $products);
+                    })*
+                    _ => return None,
+                }
+            };
         }
-        let first = first + wide.len() * WIDE;
-        for (group, acc) in rest.as_chunks_mut().0.iter_mut().enumerate() {
-            *acc = avx512!(self.dot_four(rows, first + group * GROUP))?;
+        let calls = products.len().div_ceil(WIDE);
+        let (mut first, mut rest) = (first, products);
+        for left in (1..=calls).rev() {
+            let (products, behind) = rest.split_at_mut_checked(rest.len().div_ceil(left))?;
+            counts!(products, first, 18 17 16 15 14 13 12 11 10 9 8 7 6 5 4 3 2 1);
+            (first, rest) = (first + products.len(), behind);
         }
-        Some(acc)
+        Some(())
     }
 }
 

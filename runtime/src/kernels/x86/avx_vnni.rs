@@ -43,7 +43,7 @@ macro_rules! encoding {
             use crate::kernels::panels;
             use crate::kernels::simd::{LANES, Lanes, Parameters, Simd, Int16Lanes, table};
             use crate::kernels::x86::avx2::Avx2;
-            use crate::kernels::x86::winograd::{self, Dot, DotPair, Rows};
+            use crate::kernels::x86::winograd::{self, DotGroup, DotPair, Rows};
             use crate::kernels::x86::vnni::{self, KR, Vnni, WeightBlock};
 
             table! {
@@ -56,7 +56,7 @@ macro_rules! encoding {
                 },
                 winograd: {
                     costs: COSTS, stride_2: None, blocks: winograd::BLOCKS,
-                    transform_weights: winograd::transform_weights, multiply: winograd::multiply::<_, GROUP>,
+                    transform_weights: winograd::transform_weights, multiply: winograd::multiply,
                     transform_output: steps::transform_output,
                 },
             }
@@ -98,14 +98,14 @@ macro_rules! encoding {
                 const LANE_CHANNELS: [usize; LANES] = Avx2::LANE_CHANNELS;
             }
 
-            impl Dot for AvxVnni {
+            impl DotGroup for AvxVnni {
                 #[inline(always)]
-                fn dot_rows<const ROWS: usize, const CHUNK: usize>(
+                fn dot_group<const CHUNK: usize>(
                     self,
                     rows: &Rows<'_, CHUNK>,
                     first: usize,
-                ) -> Option<[Self::I32; ROWS]> {
-                    winograd::dot_rows(self, rows, first)
+                ) -> Option<[Self::I32; GROUP]> {
+                    winograd::dot_group(self, rows, first)
                 }
             }
 

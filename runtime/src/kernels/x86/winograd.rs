@@ -78,34 +78,69 @@ impl<'a, const CHUNK: usize> Rows<'a, CHUNK> {
 
 /// Products of int16 that are added in pairs.
 pub(super) trait Dot: Simd {
-    /// `sum of pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`], of all pairs of `ROWS` rows from
-    /// `first` on, a multiple of [`GROUP`]. `None` when there are fewer.
-    fn dot_rows<const ROWS: usize, const CHUNK: usize>(
+    /// The number of rows that are multiplied is a multiple of this.
+    const STEP: usize;
+
+    /// Of rows from `first` on, one for each of `products`, a multiple of [`Self::STEP`]:
+    /// `sum of pair[0] * weights[place(lane, 0)] + pair[1] * weights[place(lane, 1)]`, with [`Self::weight_place`], of all pairs. Stored, or added to
+    /// the products of earlier channels. `None` when there are fewer rows.
+    fn dot_tiles(
+        self,
+        rows: &Rows<'_, POINTS>,
+        first: usize,
+        add: bool,
+        products: &mut [Product],
+    ) -> Option<()>;
+}
+
+/// [`Dot`] for instruction sets that multiply [`GROUP`] rows at a time.
+pub(super) trait DotGroup: Simd {
+    /// The sums of [`Dot::dot_tiles`] of the rows from `first` on.
+    fn dot_group<const CHUNK: usize>(
         self,
         rows: &Rows<'_, CHUNK>,
         first: usize,
-    ) -> Option<[Self::I32; ROWS]>;
+    ) -> Option<[Self::I32; GROUP]>;
+}
+
+impl<S: DotGroup> Dot for S {
+    const STEP: usize = GROUP;
+
+    #[inline(always)]
+    fn dot_tiles(
+        self,
+        rows: &Rows<'_, POINTS>,
+        mut first: usize,
+        add: bool,
+        products: &mut [Product],
+    ) -> Option<()> {
+        for products in products.as_chunks_mut::<GROUP>().0 {
+            store_sums(self, &self.dot_group(rows, first)?, add, products);
+            first += GROUP;
+        }
+        Some(())
+    }
 }
 
 /// The products of one pair, for instruction sets whose loop is left to the compiler.
 pub(super) trait DotPair: Simd {
-    /// `acc` and the products of [`Dot::dot_rows`] of a pair.
+    /// `acc` and the products of [`Dot::dot_tiles`] of a pair.
     fn dot16(self, acc: Self::I32, pair: [i16; 2], weights: &WeightPair) -> Self::I32;
 }
 
-/// [`Dot::dot_rows`], pair by pair.
+/// [`DotGroup::dot_group`], pair by pair.
 #[inline(always)]
-pub(super) fn dot_rows<S: DotPair, const ROWS: usize, const CHUNK: usize>(
+pub(super) fn dot_group<S: DotPair, const CHUNK: usize>(
     s: S,
     rows: &Rows<'_, CHUNK>,
     first: usize,
-) -> Option<[S::I32; ROWS]> {
-    rows.has(first, ROWS)?;
-    let mut acc = [s.zero32(); ROWS];
+) -> Option<[S::I32; GROUP]> {
+    rows.has(first, GROUP)?;
+    let mut acc = [s.zero32(); GROUP];
     for (chunk, weights) in rows.weights().iter().enumerate() {
-        let mut values = [&[[0i16; 2]; LANES / 2][..]; ROWS];
+        let mut values = [&[[0i16; 2]; LANES / 2][..]; GROUP];
         for (row, values) in values.iter_mut().enumerate() {
-            // SAFETY: there are `ROWS` rows from `first` on, and these are the weights for the chunk.
+            // SAFETY: there are `GROUP` rows from `first` on, and these are the weights for the chunk.
             *values = unsafe { rows.values(first + row, chunk) }.as_chunks().0;
         }
         for (pair, weights) in weights.iter().enumerate() {
@@ -135,80 +170,41 @@ pub(super) fn transform_weights<S: Simd>(
     }
 }
 
-/// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply); `WIDE` tiles at a time, then [`GROUP`] tiles at a time.
+/// See [`Winograd::multiply`](crate::kernels::winograd::Winograd::multiply).
 #[inline(always)]
-pub(super) fn multiply<S: Dot, const WIDE: usize>(
-    s: S,
-    job: &Multiply<'_>,
-    products: &mut [Product],
-) -> Option<()> {
+pub(super) fn multiply<S: Dot>(s: S, job: &Multiply<'_>, products: &mut [Product]) -> Option<()> {
     let pairs = job.chunks.len() * LANES / 2;
     let mut weights = job.weights.get(..POINTS * stride(pairs))?.chunks_exact(stride(pairs));
     let mut products = products.get_mut(..POINTS * stride(job.tiles))?.chunks_exact_mut(stride(job.tiles));
-    // Whole groups of the tiles that a point needs; the tiles beside them are there too. What they are depends only on whether the
-    // point is in the last row, and whether it is in the last column: settled here for all 36.
-    let groups = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| {
+    // The tiles that a point needs, in whole steps; those beside them are there too. What they are depends only on whether the point is in the
+    // last row, and whether it is in the last column: settled here for all 36.
+    let whole = |tiles: usize| tiles.next_multiple_of(S::STEP).min(job.tiles);
+    let ranges = [0, INPUT_TILE - 1, POINTS - INPUT_TILE, POINTS - 1].map(|point| {
         let tiles = job.tiles_at(point);
-        tiles.start / GROUP * GROUP..tiles.end.next_multiple_of(GROUP).min(job.tiles)
+        tiles.start / S::STEP * S::STEP..whole(tiles.end)
     });
-    let tiles = [job.tile_chunks * POINTS, job.tiles];
+    let tiles = [job.tile_chunks * POINTS, whole(job.wanted)];
     let input = job.input.get(job.chunks.start..)?.as_flattened();
     for row in 0..INPUT_TILE {
         for column in 0..INPUT_TILE {
             let point = row * INPUT_TILE + column;
             let last = [row, column].map(|place| usize::from(place == INPUT_TILE - 1));
-            let Range { start, end } = groups[2 * last[0] + last[1]];
+            let Range { start, end } = ranges[2 * last[0] + last[1]];
             let (weights, products) = (weights.next()?.get(..pairs)?, products.next()?);
             if start < end {
                 let rows = Rows::new(input.get(point..)?, tiles, weights.as_chunks().0)?;
-                multiply_point::<S, WIDE>(
-                    s,
-                    &rows,
-                    start,
-                    job.chunks.start > 0,
-                    products.get_mut(start..end)?,
-                )?;
+                s.dot_tiles(&rows, start, job.chunks.start > 0, products.get_mut(start..end)?)?;
             }
         }
     }
     Some(())
 }
 
-/// The products of tiles at a point, from tile `first` on.
-#[inline(always)]
-fn multiply_point<S: Dot, const WIDE: usize>(
-    s: S,
-    rows: &Rows<'_, POINTS>,
-    mut first: usize,
-    add: bool,
-    products: &mut [Product],
-) -> Option<()> {
-    let (wide, rest) = products.as_chunks_mut::<WIDE>();
-    for products in wide {
-        store_sums(s, s.dot_rows(rows, first)?, add, products);
-        first += WIDE;
-    }
-    for products in rest.as_chunks_mut::<GROUP>().0 {
-        store_sums(s, s.dot_rows(rows, first)?, add, products);
-        first += GROUP;
-    }
-    Some(())
-}
-
 /// Stores sums, or adds them to the products of earlier channels.
 #[inline(always)]
-fn store_sums<S: Dot, const TILES: usize>(
-    s: S,
-    mut sums: [S::I32; TILES],
-    add: bool,
-    products: &mut [Product; TILES],
-) {
-    if add {
-        for (sum, product) in sums.iter_mut().zip(&*products) {
-            *sum = s.add32(*sum, s.load32(product));
-        }
-    }
-    for (sum, product) in sums.into_iter().zip(products) {
+pub(super) fn store_sums<S: Simd>(s: S, sums: &[S::I32], add: bool, products: &mut [Product]) {
+    for (sum, product) in sums.iter().zip(products) {
+        let sum = if add { s.add32(*sum, s.load32(product)) } else { *sum };
         s.store32(sum, product);
     }
 }

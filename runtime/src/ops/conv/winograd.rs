@@ -25,7 +25,7 @@ pub(super) struct WinogradPlan {
     chunks: usize,
     /// Chunks whose weights are transformed at a time.
     weight_chunks: usize,
-    /// Tiles whose products are kept at a time, a multiple of [`GROUP`].
+    /// Most tiles whose products are kept at a time.
     product_tiles: usize,
     /// Pixels of one padded input row of a phase.
     row_pixels: usize,
@@ -58,9 +58,10 @@ impl WinogradPlan {
         } else {
             usual.checked_div(row_bytes)?.clamp(1, rows)
         };
-        let tiles = (block_rows * columns.count).next_multiple_of(GROUP);
+        let tiles = block_rows * columns.count;
         let weight_chunks = chunks.min(blocks.weight_chunks);
-        let product_tiles = if weight_chunks == chunks { tiles.min(blocks.product_tiles) } else { tiles };
+        let parts = if weight_chunks == chunks { tiles.div_ceil(blocks.product_tiles) } else { 1 };
+        let product_tiles = tiles.div_ceil(parts).next_multiple_of(blocks.product_step);
         let row_pixels = columns.count * tile + INPUT_TILE - tile;
         let plan = Self {
             geometry,
@@ -125,7 +126,7 @@ impl WinogradPlan {
             self.folded_len()?.checked_next_multiple_of(64)?,
             self.block_tiles().checked_mul(self.chunks)?.checked_mul(size_of::<InputChunk>())?,
             POINTS * stride(self.weight_chunks * CHANNELS / 2) * size_of::<WeightPair>(),
-            stride(self.product_tiles).checked_mul(POINTS * size_of::<Product>())?,
+            stride(self.product_tiles.next_multiple_of(GROUP)).checked_mul(POINTS * size_of::<Product>())?,
         ])
     }
 }
