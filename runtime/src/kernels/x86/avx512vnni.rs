@@ -40,7 +40,7 @@ table! {
 const WIDE: usize = 18;
 
 /// What decides between Winograd and direct convolution, on a core that starts two 512-bit multiplications a cycle: fitted to ResNet-18's
-/// layers, timed on Emerald Rapids. Winograd takes 0.94 of the time at 56x56, 0.87 at 28x28, 1.2 at 14x14 and over 2 at 7x7; direct
+/// layers, timed on Emerald Rapids. Winograd takes 0.93 of the time at 56x56, 0.83 at 28x28, 1.2 at 14x14 and 2.8 at 7x7; direct
 /// convolution reaches 95 % of what the core can multiply.
 const COSTS: Costs = Costs { direct: 9, tile: 88, group: GROUP, weights: 480, input: 1400, output: 1400 };
 
