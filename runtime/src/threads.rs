@@ -91,8 +91,8 @@ impl<F: Fn()> Drop for AtEnd<F> {
     }
 }
 
-/// Looks between which a thread lets others that wait for its processor have it: some tens of microseconds. More often, and another program gets
-/// most of the time that a run waits for the last part of a layer.
+/// Looks between which a thread lets others that wait for its processor have it: 80 us of them on Emerald Rapids. More often, and another
+/// program gets most of the time that a run waits for the last part of a layer.
 #[cfg(feature = "threads")]
 const LOOKS: u32 = 1024;
 
@@ -100,7 +100,7 @@ const LOOKS: u32 = 1024;
 #[cfg(feature = "threads")]
 const NAP: Duration = Duration::from_micros(50);
 
-/// Looks without a nap: some hundred microseconds.
+/// Looks without a nap: 0.3 ms of them.
 #[cfg(feature = "threads")]
 const LOOKS_BEFORE_NAP: u32 = 4096;
 
@@ -150,6 +150,7 @@ impl Threads {
 #[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -174,12 +175,20 @@ mod tests {
         }
     }
 
-    /// A run of one thread's work only, after which another one begins at once.
+    /// One of two threads is busy with something else all the time.
     #[test]
-    fn a_run_does_not_wait_for_threads_that_have_nothing_to_do() {
-        let threads = Threads::new(4).unwrap();
-        for value in 0..1000 {
-            assert_eq!(threads.run(|| value), value);
-        }
+    fn a_run_does_not_wait_for_a_thread_that_has_begun_nothing() {
+        let threads = Threads::new(2).unwrap();
+        let (begun, is_begun) = mpsc::channel();
+        let (release, is_released) = mpsc::channel::<()>();
+        let (report, in_time) = mpsc::channel();
+        threads.pool.as_ref().unwrap().spawn(move || {
+            begun.send(()).unwrap();
+            report.send(is_released.recv_timeout(Duration::from_secs(10)).is_ok()).unwrap();
+        });
+        is_begun.recv().unwrap();
+        assert_eq!(threads.run(|| threads.run_all((0..8).map(|_| || Some(())))), Some(()));
+        let _ = release.send(());
+        assert!(in_time.recv().unwrap(), "the run ended after the other thread had given up");
     }
 }

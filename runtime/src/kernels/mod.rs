@@ -97,7 +97,7 @@ pub struct Packing {
     pub pack_patches:
         fn(shape: &Shape, weights: &[i8], patches: &Patches<'_>, panels: &mut [i8]) -> Option<()>,
     /// Packs part of a row, of as many values as both have, for a table whose packed patches are the rows that they lie in. Rows that have to be
-    /// copied for their padding are packed with it on the way.
+    /// copied for their padding are packed with it on the way, and the block's patches have no source then.
     pub pack_row: Option<CopyRow>,
 }
 
@@ -320,7 +320,7 @@ pub struct ConvBlock<'a> {
     pub shape: Shape,
     /// Where the patches are.
     pub patches: Patches<'a>,
-    /// What [`Packing::pack_patches`] has made of the patches; empty when the table reads them where they are.
+    /// What [`Packing::pack_patches`] or [`Packing::pack_row`] has made of the patches; empty when the table reads them where they are.
     pub panels: &'a [i8],
     /// The layer's weights: packed, or `[channel][run][value]` in place.
     pub weights: &'a [i8],

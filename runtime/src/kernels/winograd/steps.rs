@@ -57,7 +57,7 @@ fn transform_chunk<S: Simd>(
 
 /// `B^T d`.
 #[inline(always)]
-fn input_1d<W: Int16Lanes>(s: W, [d0, d1, d2, d3, d4, d5]: [W::I16; 6]) -> [W::I16; 6] {
+fn input_1d<S: Simd>(s: S, [d0, d1, d2, d3, d4, d5]: [S::I16; 6]) -> [S::I16; 6] {
     let a = s.sub16(d4, s.shl16::<2>(d2));
     let b = s.sub16(d3, s.shl16::<2>(d1));
     let c = s.sub16(d4, d2);

@@ -43,12 +43,18 @@ pub(super) fn pack_padded(
     pack_row: CopyRow,
     panels: &mut [i8],
 ) -> Option<()> {
-    let mut pad = run.conv.pad;
-    match (&mut pad, run.conv.pad) {
-        (Pad::Uniform(packed), Pad::Uniform(value)) => pack_row(slice::from_mut(packed), &[value]),
-        (Pad::PerChannel(packed), Pad::PerChannel(values)) => pack_row(packed, &values),
-        _ => return None,
-    }
+    let pad = match run.conv.pad {
+        Pad::Uniform(value) => {
+            let mut packed = value;
+            pack_row(slice::from_mut(&mut packed), &[value]);
+            Pad::Uniform(packed)
+        }
+        Pad::PerChannel(values) => {
+            let mut packed = values;
+            pack_row(&mut packed, &values);
+            Pad::PerChannel(packed)
+        }
+    };
     copy_padded(run, part, pack_row, pad, panels)
 }
 
