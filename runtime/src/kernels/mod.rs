@@ -320,7 +320,8 @@ pub struct ConvBlock<'a> {
     pub shape: Shape,
     /// Where the patches are.
     pub patches: Patches<'a>,
-    /// What [`Packing::pack_patches`] or [`Packing::pack_row`] has made of the patches; empty when the table reads them where they are.
+    /// The patches as [`Packing::pack_patches`] or the rows of padded input have made them; empty when the table reads
+    /// them where they are.
     pub panels: &'a [i8],
     /// The layer's weights: packed, or `[channel][run][value]` in place.
     pub weights: &'a [i8],
