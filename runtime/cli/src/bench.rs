@@ -42,7 +42,7 @@ pub struct BenchReport {
     pub latency_ms_min: f64,
     /// From opening the file to a session that is ready, in milliseconds.
     pub load_ms: f64,
-    /// The first run, of the self-test's noise, in milliseconds; those that the median is of come later.
+    /// The first run, in milliseconds, of the same input as the later ones that the median is of.
     pub first_ms: f64,
     /// Threads used.
     pub threads: usize,
@@ -76,12 +76,12 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.session(plan)?;
     let load = opened.elapsed();
-    session.set_self_test_input();
+    let input = args.input.load(plan.model())?;
+    input.set(&mut session)?;
     let started = Instant::now();
     session.run()?;
     let first = started.elapsed();
     session.self_test()?;
-    let input = args.input.load(plan.model())?;
     let mut times = Vec::new();
     for run in 0..args.warmup.saturating_add(args.runs.get()) {
         input.set(&mut session)?;

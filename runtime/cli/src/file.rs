@@ -1,13 +1,14 @@
-//! A model file on disk, and a session on the heap.
+//! A model file, and a session in memory of the right size.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, PlanError, Session};
+use resi8::{Buffers, Isa, Model, Plan, PlanError, RunError, Session};
 
 use crate::cpus::CpuList;
+use crate::pages::Pages;
 
 /// The model and how to run it.
 #[derive(Debug, Clone, Args)]
@@ -151,8 +152,8 @@ pub fn plan_error(error: PlanError) -> anyhow::Error {
 ///
 /// # Errors
 /// It cannot be read; the message names it.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the model {}; check the path", path.display()))
+pub fn read(path: &Path) -> Result<Pages> {
+    Pages::read(path).with_context(|| format!("cannot read the model {}; check the path", path.display()))
 }
 
 /// Checks a model file.
@@ -166,8 +167,8 @@ pub fn parse<'m>(path: &Path, bytes: &'m [u8]) -> Result<Model<'m>> {
 /// The buffers of one session.
 #[derive(Debug)]
 pub struct Memory {
-    arena: AlignedBuf,
-    packed: AlignedBuf,
+    arena: Pages,
+    packed: Pages,
 }
 
 impl Memory {
@@ -176,7 +177,8 @@ impl Memory {
     /// # Errors
     /// There is not that much memory.
     pub fn new(plan: &Plan<'_>) -> Result<Self> {
-        Ok(Self { arena: AlignedBuf::new(plan.arena_len())?, packed: AlignedBuf::new(plan.packed_len())? })
+        let pages = |len| Pages::new(len).map_err(|_| RunError::OutOfMemory { needed: len });
+        Ok(Self { arena: pages(plan.arena_len())?, packed: pages(plan.packed_len())? })
     }
 
     /// A session in these buffers.
@@ -184,6 +186,6 @@ impl Memory {
     /// # Errors
     /// The buffers are those of another plan.
     pub fn session<'m>(&mut self, plan: Plan<'m>) -> Result<Session<'m, '_>> {
-        Ok(Session::new(plan, Buffers { arena: self.arena.as_mut(), packed: self.packed.as_mut() })?)
+        Ok(Session::new(plan, Buffers { arena: &mut self.arena, packed: &mut self.packed })?)
     }
 }

@@ -6,6 +6,7 @@ pub mod file;
 pub mod frames;
 pub mod info;
 pub mod output;
+pub mod pages;
 pub mod profile;
 pub mod run;
 pub mod selftest;

@@ -3,11 +3,16 @@
 //! A panel holds [`Parameters`] and then `[KR of depth][lane][value]`, zeros where depth is filled up to a multiple of `KR` and in lanes
 //! without a channel.
 
+use core::ops::Range;
+
 use super::parameters::{LANES, Lanes, Parameters};
 use super::{ConvBlock, LayerWeights, Shape};
 
 /// Weights of `KR` values of depth.
 pub(super) type WeightBlock<const KR: usize> = [[i8; KR]; LANES];
+
+/// Blocks that are packed at a time.
+const STEP: usize = 4;
 
 /// Whether every kernel row is filled up to a multiple of `KR`, because patches are read where they are, or kernel rows follow each other
 /// without a gap and depth is filled up once.
@@ -48,25 +53,55 @@ pub(super) fn pack_weights<L: Lanes, const KR: usize>(
         let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
         let own = Parameters::of_panel::<L>(source, first, bias_per_weight)?;
         parameters.copy_from_slice(bytemuck::cast_slice(&[own]));
-        blocks.fill(0);
         let blocks: &mut [WeightBlock<KR>] = bytemuck::cast_slice_mut(blocks);
-        // One kernel row of all lanes after the other: its blocks stay in the cache.
         let unit = unit(shape).max(1);
         for (index, blocks) in blocks.chunks_exact_mut(unit.div_ceil(KR)).enumerate() {
-            for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-                if channel < shape.channels {
-                    let weights =
-                        source.weights.get(channel * shape.depth() + index * unit..)?.get(..unit)?;
-                    let (whole, rest) = weights.as_chunks::<KR>();
-                    for (weights, block) in whole.iter().zip(&mut *blocks) {
-                        *block.get_mut(lane)? = *weights;
-                    }
-                    if let Some(block) = blocks.get_mut(whole.len()) {
-                        block.get_mut(lane)?.get_mut(..rest.len())?.copy_from_slice(rest);
-                    }
-                }
+            pack_blocks::<L, KR>(source, first, index * unit..(index + 1) * unit, blocks)?;
+        }
+    }
+    Some(())
+}
+
+/// Puts a range of depth of a panel's channels into blocks, and zeros into what is left of these.
+#[inline(always)]
+pub(super) fn pack_blocks<L: Lanes, const KR: usize>(
+    source: &LayerWeights<'_>,
+    first: usize,
+    range: Range<usize>,
+    blocks: &mut [WeightBlock<KR>],
+) -> Option<()> {
+    let (channels, depth) = (source.shape.channels, source.shape.depth());
+    if first + LANES > channels || range.len() < blocks.len() * KR {
+        blocks.fill([[0; KR]; LANES]);
+    }
+    // Some blocks of all lanes after the other: they stay in registers and in the first-level cache.
+    for (blocks, start) in blocks.chunks_mut(STEP).zip(range.clone().step_by(STEP * KR)) {
+        let end = range.end.min(start + STEP * KR);
+        for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+            if channel < channels {
+                let weights = source.weights.get(channel * depth + start..channel * depth + end)?;
+                pack_lane(weights, lane, blocks)?;
             }
         }
+    }
+    Some(())
+}
+
+/// Puts the weights of one channel into its lane of a few blocks.
+#[inline(always)]
+fn pack_lane<const KR: usize>(weights: &[i8], lane: usize, blocks: &mut [WeightBlock<KR>]) -> Option<()> {
+    let (whole, rest) = weights.as_chunks::<KR>();
+    if let (Some(whole), Some(blocks)) = (whole.first_chunk::<STEP>(), blocks.first_chunk_mut::<STEP>()) {
+        for (weights, block) in whole.iter().zip(blocks) {
+            *block.get_mut(lane)? = *weights;
+        }
+        return Some(());
+    }
+    for (weights, block) in whole.iter().zip(&mut *blocks) {
+        *block.get_mut(lane)? = *weights;
+    }
+    if let Some(block) = blocks.get_mut(whole.len()) {
+        block.get_mut(lane)?.get_mut(..rest.len())?.copy_from_slice(rest);
     }
     Some(())
 }

@@ -41,33 +41,90 @@ pub(in crate::kernels) fn pack_weights<L: Lanes>(
         let (parameters, taps) = packed.split_at_mut_checked(PARAMETERS_LEN)?;
         let first = panel * LANES;
         parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<L>(source, first, 0)?]));
-        taps.fill(0);
-        for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-            let weights = source.weights.chunks_exact(source.shape.depth()).nth(channel);
-            pack_channel::<L>(geometry, weights.unwrap_or_default(), lane, bytemuck::cast_slice_mut(taps))?;
+        let packed = bytemuck::cast_slice_mut(taps);
+        if geometry.stride > 1 {
+            // There are phases with fewer taps, or channels of a chunk that no phase has.
+            packed.fill([[0; LANES]; 2]);
+        }
+        if geometry.folds() {
+            pack_few::<L>(geometry, source, first, packed)?;
+        } else {
+            pack_chunks::<L>(geometry, source, first, packed)?;
         }
     }
     Some(())
 }
 
-/// Puts the weights of one output channel, `[row][column][input channel]`, into its lane.
+/// Weights of the 16 output channels of a panel, of an input with chunks of channels.
 #[inline(always)]
-fn pack_channel<L: Lanes>(
+fn pack_chunks<L: Lanes>(
     geometry: &Geometry,
-    weights: &[i8],
-    lane: usize,
+    source: &LayerWeights<'_>,
+    first: usize,
     packed: &mut [Tap],
 ) -> Option<()> {
     let taps = geometry.form.kernel() * geometry.form.kernel();
-    for (index, weights) in weights.chunks_exact(geometry.channels).enumerate() {
-        let [tap, first] =
-            geometry.place([index.checked_div(geometry.kernel)?, index.checked_rem(geometry.kernel)?]);
-        for (channel, weight) in (first..).zip(weights) {
-            let out = packed.get_mut(channel / 2 * taps + tap)?.as_flattened_mut();
-            *out.get_mut(L::weight_place(lane, channel % 2))? = *weight;
+    for chunk in (0..geometry.channels).step_by(CHANNELS) {
+        for index in 0..geometry.kernel * geometry.kernel {
+            let [tap, phase] = place(geometry, index)?;
+            let mut weights = [[0; CHANNELS]; LANES];
+            for (weights, channel) in weights.iter_mut().zip(L::LANE_CHANNELS) {
+                if first + channel < source.shape.channels {
+                    let start = (first + channel) * source.shape.depth() + index * geometry.channels + chunk;
+                    *weights = *source.weights.get(start..)?.first_chunk()?;
+                }
+            }
+            let pairs = packed.get_mut((phase + chunk) / 2 * taps + tap..)?;
+            for (pair, out) in pairs.iter_mut().step_by(taps).take(CHANNELS / 2).enumerate() {
+                pack_pair::<L>(&weights, pair, out.as_flattened_mut())?;
+            }
         }
     }
     Some(())
+}
+
+/// One pair of input channels, of all lanes.
+#[inline(always)]
+fn pack_pair<L: Lanes>(weights: &[[i8; CHANNELS]; LANES], pair: usize, out: &mut [i8]) -> Option<()> {
+    for (lane, weights) in weights.iter().enumerate() {
+        let weights = *weights.as_chunks::<2>().0.get(pair)?;
+        let places = [L::weight_place(lane, 0), L::weight_place(lane, 1)];
+        if places[1] == places[0] + 1 {
+            *out.get_mut(places[0]..)?.first_chunk_mut()? = weights;
+        } else {
+            *out.get_mut(places[0])? = weights[0];
+            *out.get_mut(places[1])? = weights[1];
+        }
+    }
+    Some(())
+}
+
+/// Weights of the 16 output channels of a panel, of a first layer's few input channels.
+#[inline(always)]
+fn pack_few<L: Lanes>(
+    geometry: &Geometry,
+    source: &LayerWeights<'_>,
+    first: usize,
+    packed: &mut [Tap],
+) -> Option<()> {
+    let taps = geometry.form.kernel() * geometry.form.kernel();
+    for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
+        let weights = source.weights.chunks_exact(source.shape.depth()).nth(channel).unwrap_or_default();
+        for (index, weights) in weights.chunks_exact(geometry.channels).enumerate() {
+            let [tap, first] = place(geometry, index)?;
+            for (channel, weight) in (first..).zip(weights) {
+                let out = packed.get_mut(channel / 2 * taps + tap)?.as_flattened_mut();
+                *out.get_mut(L::weight_place(lane, channel % 2))? = *weight;
+            }
+        }
+    }
+    Some(())
+}
+
+/// See [`Geometry::place`], of a tap by its index.
+#[inline(always)]
+fn place(geometry: &Geometry, index: usize) -> Option<[usize; 2]> {
+    Some(geometry.place([index.checked_div(geometry.kernel)?, index.checked_rem(geometry.kernel)?]))
 }
 
 /// Brings the weights that lie as far behind a pair as all of `packed` is long into the second-level cache, while there is time: they are

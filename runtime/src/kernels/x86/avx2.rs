@@ -15,7 +15,7 @@ use core::arch::x86_64::*;
 
 use super::winograd::{self, ChunkWeights, DotGroup, Rows};
 use crate::Isa;
-use crate::kernels::panels::tiles_len;
+use crate::kernels::panels::{self, tiles_len};
 use crate::kernels::simd::{
     Int16Lanes, LANES, Lanes, Parameters, Simd, TargetPlaces, finish_tile, has, table,
 };
@@ -288,39 +288,18 @@ fn pack_weights(s: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option
         parameters
             .copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, first, -128)?]));
         let blocks: &mut [WeightBlock] = bytemuck::cast_slice_mut(blocks);
-        blocks.fill([[[0; 32]; 2]; 2]);
-        for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-            pack_channel(source, channel, lane, blocks)?;
+        for (run, blocks) in blocks.chunks_exact_mut(shape.run_len.div_ceil(KR)).enumerate() {
+            let fours = bytemuck::cast_slice_mut(blocks);
+            panels::pack_blocks::<Avx2, 4>(
+                source,
+                first,
+                run * shape.run_len..(run + 1) * shape.run_len,
+                fours,
+            )?;
         }
         for (block, thresholds) in blocks.iter().zip(thresholds.as_chunks_mut::<KR>().0) {
             let lowest = threshold(block).min(thresholds[0]);
             thresholds.fill(lowest);
-        }
-    }
-    Some(())
-}
-
-/// Puts the weights of one output channel, if there is such a channel, into its lane.
-#[inline(always)]
-fn pack_channel(
-    source: &LayerWeights<'_>,
-    channel: usize,
-    lane: usize,
-    blocks: &mut [WeightBlock],
-) -> Option<()> {
-    let Shape { runs, run_len, .. } = source.shape;
-    let weights = source.weights.chunks_exact(runs * run_len).nth(channel).unwrap_or_default();
-    let (half, place) = (lane / 8, lane % 8);
-    let runs = weights.chunks_exact(run_len).zip(blocks.chunks_exact_mut(run_len.div_ceil(KR)));
-    for (run, blocks) in runs {
-        let (fours, tail) = run.as_chunks::<4>();
-        let mut places = blocks.as_flattened_mut().iter_mut();
-        for (four, place_of_four) in fours.iter().zip(&mut places) {
-            *place_of_four.get_mut(half)?.as_chunks_mut().0.get_mut(place)? = *four;
-        }
-        if let Some(last) = places.next() {
-            let last: &mut [i8; 4] = last.get_mut(half)?.as_chunks_mut().0.get_mut(place)?;
-            last.iter_mut().zip(tail).for_each(|(place, weight)| *place = *weight);
         }
     }
     Some(())
