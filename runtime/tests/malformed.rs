@@ -3,8 +3,11 @@
 
 mod common;
 
+use std::ops::Range;
+
 use common::{Builder, SkipSpec, Values, WindowSpec, network};
-use resi8::format::records::WindowRecord;
+use resi8::format::records::{ChannelRecord, TensorRecord, WindowRecord};
+use resi8::format::sections::{ENTRY_LEN, HEADER_LEN, SectionKind};
 use resi8::format::write::{Content, seal};
 use resi8::{AlignedBuf, Buffers, Isa, LoadError, Model, Plan, Session};
 
@@ -129,6 +132,13 @@ fn each_rule_is_checked() {
         ("tensor 2: its last use is not a layer that could read it", |c| c.tensors[2].last_use = 6),
         ("tensor 2: only the last tensor may hold int32 values", |c| c.tensors[2].element = 1),
         ("tensor 6: the logits must outlive the run", |c| c.tensors[6].last_use = 5),
+        ("tensor 6: the last tensor must hold int32 logits", |c| c.tensors[6].element = 0),
+        ("tensor 6: logits have one row and one column", |c| (c.tensors[6].w, c.tensors[6].c) = (3, 1)),
+        ("tensor 6: logits have no zero point", |c| c.tensors[6].zero_point = 1),
+        ("section 3 (layers): a model has 1 to 4096 layers", |c| c.layers.clear()),
+        ("layer 5: the last layer and no other must be dense", |c| c.layers[5].op = c.layers[4].op),
+        ("layer 4: the last layer and no other must be dense", |c| c.layers[4].op = c.layers[5].op),
+        ("layer 0: names a tensor that is not there", |c| c.layers[0].input = 7),
         ("layer 0: its operation is unknown to this build", |c| c.layers[0].op = 9),
         ("layer 0: reads a tensor that is written later", |c| c.layers[0].input = 1),
         ("layer 2: reads a tensor after its last use", |c| c.layers[2].input = 1),
@@ -136,6 +146,7 @@ fn each_rule_is_checked() {
         ("layer 0: its kernel must have 1 to 16 rows and columns", |c| c.layers[0].window.kernel[0] = 0),
         ("layer 0: its stride must be 1 to 16", |c| c.layers[0].window.stride[1] = 0),
         ("layer 0: its padding must be smaller than its kernel", |c| c.layers[0].window.pads[0] = 3),
+        ("layer 0: its kernel is larger than its padded input", |c| c.layers[0].window.kernel = [7, 3]),
         ("layer 0: its output has the wrong size", |c| c.tensors[1].w = 4),
         ("layer 0: its smallest output is above its largest", |c| {
             (c.layers[0].low, c.layers[0].high) = (1, 0)
@@ -167,6 +178,11 @@ fn each_rule_is_checked() {
         ("layer 0: has shortcut fields but no shortcut", |c| c.layers[0].skip_stride = 1),
         ("layer 0: a convolution does not shift its accumulator", |c| c.layers[0].acc_shift = 1),
         ("layer 1: a max pooling keeps scale and zero point", |c| c.tensors[2].scale *= 2.0),
+        ("layer 1: a pooling keeps the number of channels", |c| c.tensors[2].c = 2),
+        ("layer 4: a pooling keeps the number of channels", |c| c.tensors[5].c = 2),
+        ("layer 4: a global average has one row and one column", |c| {
+            (c.tensors[5].w, c.tensors[5].c) = (3, 1);
+        }),
         ("layer 1: only a convolution can have a shortcut", |c| c.layers[1].skip = 0),
         ("layer 3: its shortcut has more than 8 fraction bits", |c| c.layers[3].skip_shift = 9),
         ("layer 3: its shortcut's stride must be 1 to 16", |c| c.layers[3].skip_stride = 0),
@@ -179,6 +195,9 @@ fn each_rule_is_checked() {
             c.preprocess.order = resi8::ChannelOrder::Gray
         }),
         ("tensor 0: the input must be raw pixels: scale 1, zero point -128", |c| c.tensors[0].zero_point = 0),
+        ("section 6 (preprocessing): its pixel scale is not a positive number", |c| {
+            c.preprocess.pixel_scale = 0.0;
+        }),
         ("section 6 (preprocessing): a mean is not a number", |c| c.preprocess.mean[1] = f32::INFINITY),
         ("section 6 (preprocessing): a standard deviation is not a positive number", |c| {
             c.preprocess.std[1] = 0.0
@@ -198,6 +217,85 @@ fn each_rule_is_checked() {
         }),
     ];
     check_rules(tiny, cases);
+}
+
+/// Rules that a [`Content`] cannot break: each change is one of the file, which is sealed again.
+#[test]
+fn each_rule_of_the_bytes_is_checked() {
+    type Change = fn(&mut Vec<u8>);
+    let cases: &[(&str, Change)] = &[
+        ("section 1 (graph): the section table is cut short", |f| set_len(f, HEADER_LEN + 4)),
+        ("section 1 (graph): ends past the file", |f| set_len(f, HEADER_LEN + ENTRY_LEN)),
+        ("section 1 (graph): is missing or not in its place in the section table", |f| {
+            set_entry(f, SectionKind::Graph, 0, SectionKind::Tensors as u32);
+        }),
+        ("section 2 (tensors): does not start where the section before it ends", |f| {
+            set_entry(f, SectionKind::Tensors, 1, 144 + 4 * 64);
+        }),
+        ("section 5 (weights): ends past the file", |f| set_entry(f, SectionKind::Weights, 2, 1 << 20)),
+        ("section 5 (weights): the bytes before it are not 0", |f| {
+            let before = section(f, SectionKind::Weights).start - 1;
+            f[before] = 1;
+        }),
+        ("section 10 (info): does not end with the file", |f| set_len(f, f.len() + 4)),
+        ("section 1 (graph): does not hold exactly one record", |f| {
+            set_entry(f, SectionKind::Graph, 2, 0);
+        }),
+        ("section 2 (tensors): is not a whole number of records", |f| {
+            let len = u32::try_from(section(f, SectionKind::Tensors).len()).unwrap();
+            set_entry(f, SectionKind::Tensors, 2, len - 4);
+        }),
+        ("section 9 (labels): is not UTF-8", |f| {
+            let start = section(f, SectionKind::Labels).start;
+            f[start] = 0xff;
+        }),
+        ("section 6 (preprocessing): its channel order is unknown", |f| {
+            let start = section(f, SectionKind::Preprocess).start;
+            f[start] = 9;
+        }),
+        ("section 6 (preprocessing): its resize is unknown", |f| {
+            let start = section(f, SectionKind::Preprocess).start;
+            f[start + 1] = 9;
+        }),
+        ("tensor 1: its unused bytes are not 0", |f| {
+            let start = section(f, SectionKind::Tensors).start;
+            f[start + 2 * TensorRecord::LEN - 1] = 1;
+        }),
+        ("layer 0: the unused bytes of a channel record are not 0", |f| {
+            let start = section(f, SectionKind::Channels).start;
+            f[start + ChannelRecord::LEN - 1] = 1;
+        }),
+    ];
+    for (expected, change) in cases {
+        let mut file = tiny().to_bytes().unwrap();
+        change(&mut file);
+        seal(&mut file);
+        assert_eq!(Model::parse(&file).unwrap_err().to_string(), *expected);
+    }
+}
+
+/// Cuts a file or fills it up, and its header says so.
+fn set_len(file: &mut Vec<u8>, len: usize) {
+    file.resize(len, 0);
+    file[12..16].copy_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+}
+
+/// Where the table says that a section is.
+fn section(file: &[u8], kind: SectionKind) -> Range<usize> {
+    let [start, len] = [1, 2].map(|field| {
+        let bytes = file[entry_place(kind, field)..].first_chunk().unwrap();
+        usize::try_from(u32::from_le_bytes(*bytes)).unwrap()
+    });
+    start..start + len
+}
+
+/// Changes a field of an entry of the section table: kind, offset or length.
+fn set_entry(file: &mut [u8], kind: SectionKind, field: usize, value: u32) {
+    *file[entry_place(kind, field)..].first_chunk_mut().unwrap() = value.to_le_bytes();
+}
+
+fn entry_place(kind: SectionKind, field: usize) -> usize {
+    HEADER_LEN + (kind as usize - 1) * ENTRY_LEN + 4 * field
 }
 
 type Change = fn(&mut Content);
