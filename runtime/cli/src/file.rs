@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use resi8::{Buffers, Isa, Model, Plan, PlanError, RunError, Session};
+use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, PlanError, RunError, Session};
 
 use crate::cpus::CpuList;
 use crate::pages::Pages;
@@ -167,7 +167,7 @@ pub fn parse<'m>(path: &Path, bytes: &'m [u8]) -> Result<Model<'m>> {
 /// The buffers of one session.
 #[derive(Debug)]
 pub struct Memory {
-    arena: Pages,
+    arena: AlignedBuf,
     packed: Pages,
 }
 
@@ -177,8 +177,9 @@ impl Memory {
     /// # Errors
     /// There is not that much memory.
     pub fn new(plan: &Plan<'_>) -> Result<Self> {
-        let pages = |len| Pages::new(len).map_err(|_| RunError::OutOfMemory { needed: len });
-        Ok(Self { arena: pages(plan.arena_len())?, packed: pages(plan.packed_len())? })
+        let needed = plan.packed_len();
+        let packed = Pages::new(needed).map_err(|_| RunError::OutOfMemory { needed })?;
+        Ok(Self { arena: AlignedBuf::new(plan.arena_len())?, packed })
     }
 
     /// A session in these buffers.
@@ -186,6 +187,6 @@ impl Memory {
     /// # Errors
     /// The buffers are those of another plan.
     pub fn session<'m>(&mut self, plan: Plan<'m>) -> Result<Session<'m, '_>> {
-        Ok(Session::new(plan, Buffers { arena: &mut self.arena, packed: &mut self.packed })?)
+        Ok(Session::new(plan, Buffers { arena: self.arena.as_mut(), packed: &mut self.packed })?)
     }
 }

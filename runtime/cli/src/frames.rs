@@ -1,12 +1,14 @@
 //! Raw frames from a pipe: one thread reads them, another one takes them.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::num::NonZeroU64;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result};
 use resi8_picture::MAX_PIXELS;
+
+use crate::pages::fill;
 
 /// Size of the frames of a stream, in pixels; at least one pixel, at most [`MAX_PIXELS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,20 +222,6 @@ impl Frames {
     pub fn counts(&self) -> Counts {
         self.lock().counts
     }
-}
-
-/// Reads until the buffer is full or the input ends; how many bytes that were.
-fn fill(input: &mut impl Read, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match input.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(bytes) => filled += bytes,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Memory for what is large: a model file, and its packed weights. A page costs time when it is touched for the first time, often more
-//! than what is done with it.
+//! Memory for a model file and for its packed weights. To touch a page for the first time often takes longer than what is then done with
+//! it.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
@@ -16,22 +16,25 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// `len` zeroed bytes, all of which will be needed: the system provides them at once.
+    /// `len` zeroed bytes, all of which will be written: Linux provides them here and at once, other systems when they are written.
     ///
     /// # Errors
-    /// The system has not that much memory.
+    /// The system has not that much address space. One that has, but not the memory, may end the process.
     pub fn new(len: usize) -> io::Result<Self> {
         Ok(Self { map: MmapOptions::new().len(len).populate().map_anon()?, len })
     }
 
-    /// The content of a file, or of what has no length beforehand, such as a pipe.
+    /// The content of a model file, or of what has no length beforehand, such as a pipe.
     ///
     /// # Errors
-    /// It cannot be opened or read, or the system has not that much memory.
+    /// It cannot be opened or read, is longer than a model can be, or the system has not that much address space.
     pub fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
-        let expected = usize::try_from(file.metadata()?.len()).map_err(|_| io::ErrorKind::OutOfMemory)?;
-        let mut pages = Self::new(expected)?;
+        let metadata = file.metadata()?;
+        let expected = if metadata.is_file() { metadata.len() } else { 0 };
+        // A model states its length in 32 bits.
+        let expected = u32::try_from(expected).map_err(|_| ErrorKind::FileTooLarge)?;
+        let mut pages = Self::new(usize::try_from(expected).map_err(|_| ErrorKind::FileTooLarge)?)?;
         pages.len = fill(&mut file, &mut pages)?;
         let mut rest = Vec::new();
         file.read_to_end(&mut rest)?;
@@ -60,18 +63,18 @@ impl DerefMut for Pages {
     }
 }
 
-/// Reads until the buffer is full or there is nothing more; returns how many bytes that were.
-fn fill(source: &mut impl Read, mut buffer: &mut [u8]) -> io::Result<usize> {
-    let whole = buffer.len();
-    while !buffer.is_empty() {
-        match source.read(buffer) {
+/// Reads until the buffer is full or the input ends; how many bytes that were.
+pub(crate) fn fill(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
             Ok(0) => break,
-            Ok(count) => buffer = &mut buffer[count..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(whole - buffer.len())
+    Ok(filled)
 }
 
 #[cfg(test)]
@@ -79,23 +82,42 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_longer_or_shorter_than_its_metadata_say() {
+    fn files_of_all_lengths() {
         for len in [0, 1, 4096, 5_000_000] {
             let content: Vec<u8> = (0..=255).cycle().take(len).collect();
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(&file, &content).unwrap();
             assert!(*Pages::read(file.path()).unwrap() == *content);
-            let mut short = vec![0; content.len() + 10];
-            assert_eq!(fill(&mut &*content, &mut short).unwrap(), content.len());
-            assert!(short[..content.len()] == *content);
         }
-        assert!(Pages::read(Path::new("/dev/null")).unwrap().is_empty());
     }
 
+    #[test]
+    fn what_ends_before_the_buffer_is_full() {
+        let (content, mut buffer) = ([1, 2, 3], [0; 5]);
+        assert_eq!(fill(&mut content.as_slice(), &mut buffer).unwrap(), 3);
+        assert_eq!(buffer, [1, 2, 3, 0, 0]);
+    }
+
+    /// The kernel's files have a length of 0, whatever they hold.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_file_without_a_length_is_read_whole() {
+    fn a_file_that_is_longer_than_its_metadata_says() {
         let text = Pages::read(Path::new("/proc/cpuinfo")).unwrap();
         assert!(text.len() > 100 && text.starts_with(b"processor"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_has_no_length_and_what_cannot_be_read() {
+        assert!(Pages::read(Path::new("/dev/null")).unwrap().is_empty());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(Pages::read(folder.path()).is_err());
+        let pipe = folder.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let content: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| std::fs::write(&pipe, &content).unwrap());
+            assert!(*Pages::read(&pipe).unwrap() == *content);
+        });
     }
 }
