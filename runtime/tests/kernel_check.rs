@@ -32,7 +32,9 @@ static PACKED: Kernels = Kernels {
         packing: Some(Packing {
             weights_len: |shape| Some((shape.channels * shape.depth()).next_multiple_of(64)),
             pack_weights: |source, packed| {
-                packed[..source.weights.len()].copy_from_slice(source.weights);
+                let (weights, rest) = packed.split_at_mut(source.weights.len());
+                weights.copy_from_slice(source.weights);
+                rest.fill(0);
                 Some(())
             },
             patches_len: |shape, pixels, _| {

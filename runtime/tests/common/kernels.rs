@@ -184,6 +184,18 @@ impl Guarded {
     }
 }
 
+/// What is packed into `len` bytes: always the same, whatever they held before.
+fn packed(len: usize, what: &str, pack: impl Fn(&mut [i8]) -> Option<()>) -> Guarded {
+    let (mut packed, mut other) = (Guarded::new(len), Guarded::new(len));
+    other.bytes().fill(!GUARD);
+    for packed in [&mut packed, &mut other] {
+        pack(packed.bytes()).unwrap();
+        packed.check(what);
+    }
+    assert!(packed.bytes() == other.bytes(), "{what}: some packed bytes are old content");
+    packed
+}
+
 /// A block of pixels, all channels.
 pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     let direct = &kernels.direct;
@@ -215,7 +227,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
     let patches = Patches { source: &input, grid, run_stride, run_len: shape.run_len, pixels };
     let what = format!("{name}/conv, seed {seed}: {shape:?}, {pixels} pixels");
 
-    let (mut packed, mut panels) = (Guarded::new(0), Guarded::new(0));
+    let (mut weight_panels, mut panels) = (Guarded::new(0), Guarded::new(0));
     if let Some(packing) = direct.packing {
         let source = LayerWeights {
             shape,
@@ -223,11 +235,11 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
             channels: outputs.records(),
             skip: outputs.skip_parameters(),
         };
-        packed = Guarded::new((packing.weights_len)(&shape).unwrap());
-        (packing.pack_weights)(&source, packed.bytes()).unwrap();
+        let len = (packing.weights_len)(&shape).unwrap();
+        weight_panels = packed(len, &what, |bytes| (packing.pack_weights)(&source, bytes));
         panels = Guarded::new((packing.patches_len)(&shape, pixels, input.len()).unwrap());
-        (packing.pack_patches)(&shape, packed.bytes(), &patches, panels.bytes()).unwrap();
-        packed.check(&what);
+        (packing.pack_patches)(&shape, weight_panels.bytes(), &patches, panels.bytes()).unwrap();
+        weight_panels.check(&what);
         panels.check(&what);
     }
     let (mut expected, mut found) = (outputs.before.clone(), outputs.before.clone());
@@ -244,7 +256,7 @@ pub fn check_conv(kernels: &Kernels, name: &str, seed: u64) {
             patches,
             panels: panels.bytes(),
             // Whoever packs into nothing reads them where they are.
-            weights: if packed.bytes().is_empty() { &weights } else { &*packed.bytes() },
+            weights: if weight_panels.bytes().is_empty() { &weights } else { &*weight_panels.bytes() },
             target: outputs.target(first_channel),
         };
         // The slice that the kernel gets ends with the last pixel: a write past it is an error, one beside it shows.
@@ -318,11 +330,10 @@ pub fn check_winograd(winograd: &Winograd, name: &str, seed: u64) {
     let outputs = Outputs::new(&mut random, values, [pixels * tiles, side], channels, shape.depth(), LIMIT);
     let what = format!("{name}/winograd, seed {seed}: {geometry:?} -> {channels} channels, {tiles} tiles");
 
-    let mut packed = Guarded::new(geometry.panel_len() * channels.div_ceil(16));
     let skip = outputs.skip_parameters();
     let source = LayerWeights { shape, weights: &weights, channels: outputs.records(), skip };
-    (winograd.pack_weights)(&geometry, &source, packed.bytes()).unwrap();
-    packed.check(&what);
+    let len = geometry.panel_len() * channels.div_ceil(16);
+    let mut packed = packed(len, &what, |bytes| (winograd.pack_weights)(&geometry, &source, bytes));
     let mut input: Vec<InputChunk> = vec![[[0; 16]; 36]; padded_tiles * chunks];
     for (tile, out) in input.chunks_exact_mut(chunks).take(tiles).enumerate() {
         transform_tile(winograd, &geometry, &rows, row_len, side * tile, out);
