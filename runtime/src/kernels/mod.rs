@@ -20,11 +20,12 @@
 
 use crate::Isa;
 use crate::format::records::ChannelRecord;
-use crate::model::Channel;
 
 #[cfg(any(target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod arm;
+mod block;
 mod cortexm;
+mod grid;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
 mod panels;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", all(target_arch = "arm", target_os = "linux")))]
@@ -38,6 +39,9 @@ pub mod transformed;
 pub mod winograd;
 #[cfg(target_arch = "x86_64")]
 mod x86;
+
+pub use block::{ConvBlock, Epilogue, Patches, SkipValues, Target};
+pub use grid::{Grid, Places};
 
 /// The microkernels of one instruction set.
 #[derive(Debug, Clone)]
@@ -102,8 +106,8 @@ pub struct Packing {
 }
 
 impl Packing {
-    /// [`Self::pack_row`]. Without an operating system no table has one, so that the linker leaves what uses it out.
-    pub(crate) const fn pack_row(&self) -> Option<CopyRow> {
+    /// The field `pack_row`. Without an operating system no table has one, so that the linker leaves what uses it out.
+    pub(crate) const fn row_packing(&self) -> Option<CopyRow> {
         if cfg!(target_os = "none") { None } else { self.pack_row }
     }
 }
@@ -141,253 +145,6 @@ pub struct LayerWeights<'a> {
     pub channels: &'a [[u8; ChannelRecord::LEN]],
     /// Zero point and fraction bits of the shortcut, if one joins.
     pub skip: Option<(i8, u8)>,
-}
-
-/// Where pixels are: pixel `p` starts at `start + p / width * row + p % width * column`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grid {
-    /// Place of the first pixel.
-    pub start: usize,
-    /// Pixels of a row, at least 1.
-    pub width: usize,
-    /// Distance between rows.
-    pub row: usize,
-    /// Distance between pixels of a row.
-    pub column: usize,
-}
-
-impl Grid {
-    /// Pixels `distance` apart, without rows.
-    #[must_use]
-    pub const fn line(start: usize, distance: usize) -> Self {
-        Self { start, width: usize::MAX, row: 0, column: distance }
-    }
-
-    /// Where a pixel starts.
-    #[inline(always)]
-    #[must_use]
-    pub const fn place(&self, pixel: usize) -> usize {
-        if pixel < self.width {
-            return self.start + pixel * self.column;
-        }
-        match (pixel.checked_div(self.width), pixel.checked_rem(self.width)) {
-            (Some(row), Some(column)) => self.place_of_row(row, column),
-            _ => self.start,
-        }
-    }
-
-    /// The places of all pixels in order, without a division for each.
-    #[inline(always)]
-    #[must_use]
-    pub const fn places(self) -> Places {
-        Places { grid: self, row: self.start, column: 0, place: self.start }
-    }
-
-    /// The places of the pixels from `pixel` on.
-    #[inline(always)]
-    #[must_use]
-    pub const fn places_from(self, pixel: usize) -> Places {
-        let column = match pixel.checked_rem(self.width) {
-            Some(column) if pixel >= self.width => column,
-            _ => pixel,
-        };
-        let place = self.place(pixel);
-        Places { grid: self, row: place - column * self.column, column, place }
-    }
-
-    /// Where the pixel at a row and a column starts.
-    #[inline(always)]
-    #[must_use]
-    pub const fn place_of_row(&self, row: usize, column: usize) -> usize {
-        self.start + row * self.row + column * self.column
-    }
-
-    /// The same, `None` past the address space: for places that are checked once, before code that trusts them.
-    #[inline(always)]
-    #[must_use]
-    pub fn checked_place_of_row(&self, row: usize, column: usize) -> Option<usize> {
-        row.checked_mul(self.row)?.checked_add(column.checked_mul(self.column)?)?.checked_add(self.start)
-    }
-
-    /// The highest place of the first `pixels` pixels: that of the last one, or of the last in a row above. `None` without pixels, and
-    /// past the address space.
-    #[must_use]
-    pub fn highest_place(&self, pixels: usize) -> Option<usize> {
-        let last = pixels.checked_sub(1)?;
-        let (row, column) = (last.checked_div(self.width)?, last.checked_rem(self.width)?);
-        let above = if row > 0 { self.checked_place_of_row(row - 1, self.width - 1)? } else { 0 };
-        Some(self.checked_place_of_row(row, column)?.max(above))
-    }
-}
-
-/// An iterator over the places of a grid's pixels, without an end.
-#[derive(Debug, Clone)]
-pub struct Places {
-    grid: Grid,
-    /// Where the current row starts.
-    row: usize,
-    /// Column of the next pixel.
-    column: usize,
-    /// Its place.
-    place: usize,
-}
-
-impl Iterator for Places {
-    type Item = usize;
-
-    #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
-        let [place] = self.group();
-        Some(place)
-    }
-}
-
-impl Places {
-    /// The places of the next `N` pixels; little is to do for each when they are in one row.
-    #[inline(always)]
-    pub fn group<const N: usize>(&mut self) -> [usize; N] {
-        let mut places = [self.place; N];
-        if self.grid.width - self.column >= N {
-            for (index, place) in places.iter_mut().enumerate() {
-                *place += index * self.grid.column;
-            }
-            self.advance(N);
-        } else {
-            for place in &mut places {
-                *place = self.place;
-                self.advance(1);
-            }
-        }
-        places
-    }
-
-    /// The places of the next pixels, one row's after the other.
-    #[inline(always)]
-    pub fn fill(&mut self, mut places: &mut [usize]) {
-        while !places.is_empty() {
-            let pixels = places.len().min(self.grid.width - self.column);
-            let (row, rest) = places.split_at_mut(pixels);
-            let mut next = self.place;
-            for place in row {
-                *place = next;
-                next += self.grid.column;
-            }
-            self.advance(pixels);
-            places = rest;
-        }
-    }
-
-    /// Goes on by some pixels, at most to the start of the next row.
-    #[inline(always)]
-    const fn advance(&mut self, pixels: usize) {
-        self.column += pixels;
-        self.place += pixels * self.grid.column;
-        if self.column == self.grid.width {
-            self.row += self.grid.row;
-            (self.column, self.place) = (0, self.row);
-        }
-    }
-}
-
-/// Where the pixels of a block read: pixel `p`, kernel row `r` reads `source[grid.place(p) + r * run_stride ..][..run_len]`.
-#[derive(Debug, Clone, Copy)]
-pub struct Patches<'a> {
-    /// Activations, with their padding.
-    pub source: &'a [i8],
-    /// The start of every pixel's first run.
-    pub grid: Grid,
-    /// Distance between runs.
-    pub run_stride: usize,
-    /// Values of one run.
-    pub run_len: usize,
-    /// Their number.
-    pub pixels: usize,
-}
-
-impl<'a> Patches<'a> {
-    /// Run `run` of pixel `pixel`.
-    #[inline]
-    #[must_use]
-    pub fn run(&self, pixel: usize, run: usize) -> Option<&'a [i8]> {
-        self.source.get(self.grid.place(pixel) + run * self.run_stride..)?.get(..self.run_len)
-    }
-}
-
-/// What a direct convolution microkernel computes: all pixels of a block for `nr` output channels, tile by tile.
-#[derive(Debug, Clone, Copy)]
-pub struct ConvBlock<'a> {
-    /// The layer's product.
-    pub shape: Shape,
-    /// Where the patches are.
-    pub patches: Patches<'a>,
-    /// The patches as [`Packing::pack_patches`] or the rows of padded input have made them; empty when the table reads
-    /// them where they are.
-    pub panels: &'a [i8],
-    /// The layer's weights: packed, or `[channel][run][value]` in place.
-    pub weights: &'a [i8],
-    /// Where results go.
-    pub target: Target<'a>,
-}
-
-/// Where results go and what joins them on the way.
-#[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
-    /// Parameters of all channels of the layer.
-    pub channels: &'a [[u8; ChannelRecord::LEN]],
-    /// First output channel; it and the next ones that the layer has, up to the number that a kernel computes at a time.
-    pub first_channel: usize,
-    /// Where each pixel's channels start in the output.
-    pub grid: Grid,
-    /// From accumulator to output.
-    pub epilogue: Epilogue,
-    /// The shortcut, if one joins.
-    pub skip: Option<SkipValues<'a>>,
-}
-
-/// The part of the epilogue that is the same for all channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Epilogue {
-    /// Zero point of the output.
-    pub zero_point: i8,
-    /// Smallest and largest output value.
-    pub clamp: [i8; 2],
-}
-
-/// A shortcut: output channel `c` of a pixel gets shortcut channel `c - channel` if there is one.
-#[derive(Debug, Clone, Copy)]
-pub struct SkipValues<'a> {
-    /// Its values; `None` when the output is overwritten in place, that is, the output holds the shortcut until it is
-    /// written.
-    pub values: Option<&'a [i8]>,
-    /// Where each pixel's channels start in them.
-    pub grid: Grid,
-    /// Channels of the shortcut.
-    pub channel_count: usize,
-    /// Output channel that its channel 0 joins.
-    pub channel: usize,
-    /// Zero point of the shortcut.
-    pub zero_point: i8,
-    /// Fraction bits of the shortcut multipliers.
-    pub shift: u8,
-}
-
-impl SkipValues<'_> {
-    /// What the shortcut adds to the accumulator of output channel `channel` of a pixel.
-    ///
-    /// `current` is the value that the output holds there now. `None` when there are too few values.
-    #[inline]
-    #[must_use]
-    pub fn term(&self, pixel: usize, channel: usize, parameters: &Channel, current: i8) -> Option<i32> {
-        let own_channel = channel.wrapping_sub(self.channel);
-        if own_channel >= self.channel_count {
-            return Some(0);
-        }
-        let value = match self.values {
-            Some(values) => *values.get(self.grid.place(pixel) + own_channel)?,
-            None => current,
-        };
-        Some(crate::arith::skip_term(value, self.zero_point, parameters.skip_multiplier, self.shift))
-    }
 }
 
 impl Kernels {

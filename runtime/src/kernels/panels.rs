@@ -74,7 +74,7 @@ pub(super) fn pack_blocks<L: Lanes, const KR: usize>(
     if first + LANES > channels || range.len() < blocks.len() * KR {
         blocks.fill([[0; KR]; LANES]);
     }
-    // Some blocks of all lanes after the other: they stay in registers and in the first-level cache.
+    // A few blocks of all lanes one after the other, so that they stay in the first-level cache until they are full.
     for (blocks, start) in blocks.chunks_mut(STEP).zip(range.clone().step_by(STEP * KR)) {
         let end = range.end.min(start + STEP * KR);
         for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
@@ -91,6 +91,7 @@ pub(super) fn pack_blocks<L: Lanes, const KR: usize>(
 #[inline(always)]
 fn pack_lane<const KR: usize>(weights: &[i8], lane: usize, blocks: &mut [WeightBlock<KR>]) -> Option<()> {
     let (whole, rest) = weights.as_chunks::<KR>();
+    // A number of blocks that the compiler knows takes no loop.
     if let (Some(whole), Some(blocks)) = (whole.first_chunk::<STEP>(), blocks.first_chunk_mut::<STEP>()) {
         for (weights, block) in whole.iter().zip(blocks) {
             *block.get_mut(lane)? = *weights;

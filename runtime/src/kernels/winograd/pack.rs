@@ -42,10 +42,6 @@ pub(in crate::kernels) fn pack_weights<L: Lanes>(
         let first = panel * LANES;
         parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<L>(source, first, 0)?]));
         let packed = bytemuck::cast_slice_mut(taps);
-        if geometry.stride > 1 {
-            // There are phases with fewer taps, or channels of a chunk that no phase has.
-            packed.fill([[0; LANES]; 2]);
-        }
         if geometry.folds() {
             pack_few::<L>(geometry, source, first, packed)?;
         } else {
@@ -55,7 +51,7 @@ pub(in crate::kernels) fn pack_weights<L: Lanes>(
     Some(())
 }
 
-/// Weights of the 16 output channels of a panel, of an input with chunks of channels.
+/// Weights of the 16 output channels of a panel, of an input with whole chunks of channels.
 #[inline(always)]
 fn pack_chunks<L: Lanes>(
     geometry: &Geometry,
@@ -63,10 +59,14 @@ fn pack_chunks<L: Lanes>(
     first: usize,
     packed: &mut [Tap],
 ) -> Option<()> {
+    if geometry.stride > 1 {
+        // Some phases have fewer taps than there is room for.
+        packed.fill([[0; LANES]; 2]);
+    }
     let taps = geometry.form.kernel() * geometry.form.kernel();
     for chunk in (0..geometry.channels).step_by(CHANNELS) {
         for index in 0..geometry.kernel * geometry.kernel {
-            let [tap, phase] = place(geometry, index)?;
+            let [tap, first_input] = place(geometry, index)?;
             let mut weights = [[0; CHANNELS]; LANES];
             for (weights, channel) in weights.iter_mut().zip(L::LANE_CHANNELS) {
                 if first + channel < source.shape.channels {
@@ -74,7 +74,7 @@ fn pack_chunks<L: Lanes>(
                     *weights = *source.weights.get(start..)?.first_chunk()?;
                 }
             }
-            let pairs = packed.get_mut((phase + chunk) / 2 * taps + tap..)?;
+            let pairs = packed.get_mut((first_input + chunk) / 2 * taps + tap..)?;
             for (pair, out) in pairs.iter_mut().step_by(taps).take(CHANNELS / 2).enumerate() {
                 pack_pair::<L>(&weights, pair, out.as_flattened_mut())?;
             }
@@ -83,7 +83,7 @@ fn pack_chunks<L: Lanes>(
     Some(())
 }
 
-/// One pair of input channels, of all lanes.
+/// One pair of input channels, of all lanes; both weights at once where they stand side by side, which halves the loads and stores.
 #[inline(always)]
 fn pack_pair<L: Lanes>(weights: &[[i8; CHANNELS]; LANES], pair: usize, out: &mut [i8]) -> Option<()> {
     for (lane, weights) in weights.iter().enumerate() {
@@ -99,7 +99,7 @@ fn pack_pair<L: Lanes>(weights: &[[i8; CHANNELS]; LANES], pair: usize, out: &mut
     Some(())
 }
 
-/// Weights of the 16 output channels of a panel, of a first layer's few input channels.
+/// Weights of the 16 output channels of a panel, of a first layer's few input channels: four phases share a chunk.
 #[inline(always)]
 fn pack_few<L: Lanes>(
     geometry: &Geometry,
@@ -107,21 +107,26 @@ fn pack_few<L: Lanes>(
     first: usize,
     packed: &mut [Tap],
 ) -> Option<()> {
-    let taps = geometry.form.kernel() * geometry.form.kernel();
+    // There are input channels that no phase has, and phases with fewer taps.
+    packed.fill([[0; LANES]; 2]);
+    let (taps, depth) = (geometry.form.kernel() * geometry.form.kernel(), source.shape.depth());
     for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
-        let weights = source.weights.chunks_exact(source.shape.depth()).nth(channel).unwrap_or_default();
+        if channel >= source.shape.channels {
+            continue;
+        }
+        let weights = source.weights.get(channel * depth..)?.get(..depth)?;
         for (index, weights) in weights.chunks_exact(geometry.channels).enumerate() {
-            let [tap, first] = place(geometry, index)?;
-            for (channel, weight) in (first..).zip(weights) {
-                let out = packed.get_mut(channel / 2 * taps + tap)?.as_flattened_mut();
-                *out.get_mut(L::weight_place(lane, channel % 2))? = *weight;
+            let [tap, first_input] = place(geometry, index)?;
+            for (input, weight) in (first_input..).zip(weights) {
+                let out = packed.get_mut(input / 2 * taps + tap)?.as_flattened_mut();
+                *out.get_mut(L::weight_place(lane, input % 2))? = *weight;
             }
         }
     }
     Some(())
 }
 
-/// See [`Geometry::place`], of a tap by its index.
+/// What [`Geometry::place`] says of a tap by its index.
 #[inline(always)]
 fn place(geometry: &Geometry, index: usize) -> Option<[usize; 2]> {
     Some(geometry.place([index.checked_div(geometry.kernel)?, index.checked_rem(geometry.kernel)?]))

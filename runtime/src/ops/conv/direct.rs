@@ -75,7 +75,7 @@ impl DirectPlan {
 
 /// What packs the rows of a layer on their way to where their padding is; `None` when there is none, or patches are packed otherwise.
 fn row_packing(conv: &Conv<'_>, direct: &Direct) -> Option<CopyRow> {
-    direct.packing.as_ref()?.pack_row().filter(|_| conv.window.pads() != [0; 4])
+    direct.packing.as_ref()?.row_packing().filter(|_| conv.window.pads() != [0; 4])
 }
 
 /// Computes output rows into `out`, block by block. In a block, all patches are packed first; then panels outside, tiles inside: a
