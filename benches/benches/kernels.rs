@@ -196,7 +196,7 @@ fn values(buffer: &mut AlignedBuf) -> &mut [i8] {
 
 // --- Direct convolution ---------------------------------------------------------------------------------------------
 
-/// A block of pixels and one panel of channels; packing of patches is timed apart.
+/// A block of pixels and one panel of channels; packing is timed apart.
 fn direct(criterion: &mut Criterion, machine: &Machine, kernels: &Kernels) {
     let mut group = criterion.benchmark_group(format!("{}/conv", machine.isa));
     let named = SHAPES.map(|shape| (shape, false)).into_iter().chain([(FIRST_LAYER, true)]);
@@ -222,6 +222,9 @@ fn direct_shape(
         let len = |len: Option<usize>| len.expect("a small layer");
         packed = buffer(len((packing.weights_len)(&shape)));
         panels = buffer(len((packing.patches_len)(&shape, PIXELS, patches.source.len())));
+        bench(group, &format!("pack weights {name}"), direct.nr * shape.depth(), || {
+            (packing.pack_weights)(&layer.source(), black_box(values(&mut packed)))
+        });
         (packing.pack_weights)(&layer.source(), values(&mut packed)).expect("lengths as asked for");
         let (packed, panels) = (values(&mut packed), values(&mut panels));
         bench(group, &format!("pack patches {name}"), PIXELS * shape.depth(), || {
@@ -363,12 +366,14 @@ fn winograd(criterion: &mut Criterion, machine: &Machine, winograd: &Winograd) {
     let layer = Layer::new([3, 3, INPUT_CHANNELS], OUTPUT_CHANNELS, [winograd::INPUT_TILE, width], false);
     let panel_len = GEOMETRY.panel_len();
     let mut packed = buffer(panel_len * OUTPUT_CHANNELS / winograd::CHANNELS);
+    let mut group = criterion.benchmark_group(format!("{}/winograd", machine.isa));
+    bench(&mut group, "pack weights", OUTPUT_CHANNELS * layer.shape.depth(), || {
+        (winograd.pack_weights)(&GEOMETRY, &layer.source(), black_box(values(&mut packed)))
+    });
     (winograd.pack_weights)(&GEOMETRY, &layer.source(), values(&mut packed))
         .expect("a buffer for all panels");
     let mut tiles = Group::new(winograd, &layer, values(&mut packed));
     tiles.check(machine.isa);
-
-    let mut group = criterion.benchmark_group(format!("{}/winograd", machine.isa));
     let transformed = TILES * winograd::POINTS * INPUT_CHANNELS;
     bench(&mut group, "transform input", transformed, || black_box(&mut tiles).transform_input());
     bench(&mut group, "transform weights", PAIRS, || black_box(&mut tiles).transform_weights(0));
