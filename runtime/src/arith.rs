@@ -52,11 +52,12 @@ impl Multiplier {
 
 /// `acc * multiplier`, rounded once to the nearest integer, ties toward plus infinity.
 ///
-/// `(i64(acc) * mantissa + 2^(t-1)) >> t` with `t = 31 + shift`; the product is below 2^62 in magnitude, so nothing
-/// wraps, and the result is below 2^29 because the multiplier is below 1/4.
+/// `(i64(acc) * mantissa + 2^(t-1)) >> t` with `t = 31 + shift`. For any `acc` the product is below 2^62 in magnitude, so nothing
+/// wraps, and the result at most 2^29 because the multiplier is below 1/4; for accumulators of a valid model, which are below 2^30,
+/// these are 2^61 and 2^28.
 #[inline(always)]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "the result is below 2^29 in magnitude")]
+#[expect(clippy::cast_possible_truncation, reason = "the result is at most 2^29 in magnitude")]
 pub const fn rescale(acc: i32, multiplier: Multiplier) -> i32 {
     let total_shift = 31 + multiplier.shift as u32;
     ((acc as i64 * multiplier.mantissa as i64 + (1i64 << (total_shift - 1))) >> total_shift) as i32
