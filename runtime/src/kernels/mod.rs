@@ -1,4 +1,4 @@
-//! The kernel interface: one table of microkernels per instruction set, one file per table.
+//! The kernel interface: one table of microkernels per instruction set, one file or folder per table.
 //!
 //! A driver (see `ops`) walks the geometry of a layer and hands small tiles to the microkernels of a [`Kernels`]
 //! table. It asks the table for its tile size and layouts and decides nothing else by instruction set. Every table must
