@@ -45,7 +45,7 @@ pub(super) fn weights_len(shape: &Shape) -> Option<usize> {
 
 /// Thresholds, then for every 16 channels their parameters and `[eight][four][lane][value]`.
 #[inline(always)]
-pub(super) fn pack_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+pub(super) fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
     let (thresholds, packed_panels) = packed.split_at_mut_checked(thresholds_len(shape))?;
     let thresholds: &mut [u8] = bytemuck::cast_slice_mut(thresholds);

@@ -61,12 +61,12 @@ fn panel_bytes(shape: &Shape) -> Option<usize> {
 }
 
 #[inline(always)]
-fn pack_weights(s: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
+fn pack_weights(_: Avx2, source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let packed = packed.get_mut(..weights_len(&source.shape)?)?;
     if source.shape.pixels {
         pixels::pack_weights(source, packed)
     } else {
-        direct::pack_weights(s, source, packed)
+        direct::pack_weights(source, packed)
     }
 }
 
