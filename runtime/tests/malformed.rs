@@ -245,25 +245,16 @@ fn each_rule_of_the_bytes_is_checked() {
             let len = u32::try_from(section(f, SectionKind::Tensors).len()).unwrap();
             set_entry(f, SectionKind::Tensors, 2, len - 4);
         }),
-        ("section 9 (labels): is not UTF-8", |f| {
-            let start = section(f, SectionKind::Labels).start;
-            f[start] = 0xff;
-        }),
+        ("section 9 (labels): is not UTF-8", |f| set_byte(f, SectionKind::Labels, 0, 0xff)),
         ("section 6 (preprocessing): its channel order is unknown", |f| {
-            let start = section(f, SectionKind::Preprocess).start;
-            f[start] = 9;
+            set_byte(f, SectionKind::Preprocess, 0, 9)
         }),
-        ("section 6 (preprocessing): its resize is unknown", |f| {
-            let start = section(f, SectionKind::Preprocess).start;
-            f[start + 1] = 9;
-        }),
+        ("section 6 (preprocessing): its resize is unknown", |f| set_byte(f, SectionKind::Preprocess, 1, 9)),
         ("tensor 1: its unused bytes are not 0", |f| {
-            let start = section(f, SectionKind::Tensors).start;
-            f[start + 2 * TensorRecord::LEN - 1] = 1;
+            set_byte(f, SectionKind::Tensors, 2 * TensorRecord::LEN - 1, 1)
         }),
         ("layer 0: the unused bytes of a channel record are not 0", |f| {
-            let start = section(f, SectionKind::Channels).start;
-            f[start + ChannelRecord::LEN - 1] = 1;
+            set_byte(f, SectionKind::Channels, ChannelRecord::LEN - 1, 1)
         }),
     ];
     check_files(cases.iter().map(|(expected, change)| {
@@ -280,6 +271,12 @@ type ChangeOfBytes = fn(&mut Vec<u8>);
 fn set_len(file: &mut Vec<u8>, len: usize) {
     file.resize(len, 0);
     file[12..16].copy_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+}
+
+/// Changes a byte of a section.
+fn set_byte(file: &mut [u8], kind: SectionKind, at: usize, value: u8) {
+    let start = section(file, kind).start;
+    file[start + at] = value;
 }
 
 /// Where the table says that a section is.

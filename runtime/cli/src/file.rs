@@ -167,6 +167,7 @@ pub fn parse<'m>(path: &Path, bytes: &'m [u8]) -> Result<Model<'m>> {
 /// The buffers of one session.
 #[derive(Debug)]
 pub struct Memory {
+    /// Provided when it is touched: a short file can ask for a long one.
     arena: AlignedBuf,
     packed: Pages,
 }

@@ -34,7 +34,7 @@ impl Pages {
         let expected = if metadata.is_file() { metadata.len() } else { 0 };
         // A model states its length in 32 bits.
         let expected = u32::try_from(expected).map_err(|_| ErrorKind::FileTooLarge)?;
-        let mut pages = Self::new(usize::try_from(expected).map_err(|_| ErrorKind::FileTooLarge)?)?;
+        let mut pages = Self::new(expected as usize)?;
         pages.len = fill(&mut file, &mut pages)?;
         let mut rest = Vec::new();
         file.read_to_end(&mut rest)?;
@@ -96,6 +96,13 @@ mod tests {
         let (content, mut buffer) = ([1, 2, 3], [0; 5]);
         assert_eq!(fill(&mut content.as_slice(), &mut buffer).unwrap(), 3);
         assert_eq!(buffer, [1, 2, 3, 0, 0]);
+    }
+
+    #[test]
+    fn no_memory_for_what_is_too_long_for_a_model() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(1 << 32).unwrap();
+        assert_eq!(Pages::read(file.path()).unwrap_err().kind(), ErrorKind::FileTooLarge);
     }
 
     /// The kernel's files have a length of 0, whatever they hold.

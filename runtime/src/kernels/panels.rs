@@ -50,9 +50,7 @@ pub(super) fn pack_weights<L: Lanes, const KR: usize>(
     let packed = packed.get_mut(..weights_len::<KR>(shape)?)?;
     for (panel, packed) in packed.chunks_exact_mut(panel_len::<KR>(shape)).enumerate() {
         let first = panel * LANES;
-        let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
-        let own = Parameters::of_panel::<L>(source, first, bias_per_weight)?;
-        parameters.copy_from_slice(bytemuck::cast_slice(&[own]));
+        let blocks = Parameters::pack::<L>(source, first, bias_per_weight, packed)?;
         let blocks: &mut [WeightBlock<KR>] = bytemuck::cast_slice_mut(blocks);
         let unit = unit(shape).max(1);
         for (index, blocks) in blocks.chunks_exact_mut(unit.div_ceil(KR)).enumerate() {
@@ -91,13 +89,6 @@ pub(super) fn pack_blocks<L: Lanes, const KR: usize>(
 #[inline(always)]
 fn pack_lane<const KR: usize>(weights: &[i8], lane: usize, blocks: &mut [WeightBlock<KR>]) -> Option<()> {
     let (whole, rest) = weights.as_chunks::<KR>();
-    // A number of blocks that the compiler knows takes no loop.
-    if let (Some(whole), Some(blocks)) = (whole.first_chunk::<STEP>(), blocks.first_chunk_mut::<STEP>()) {
-        for (weights, block) in whole.iter().zip(blocks) {
-            *block.get_mut(lane)? = *weights;
-        }
-        return Some(());
-    }
     for (weights, block) in whole.iter().zip(&mut *blocks) {
         *block.get_mut(lane)? = *weights;
     }
@@ -125,9 +116,7 @@ impl<'a, const KR: usize> Panel<'a, KR> {
     /// Panel `index` of the layer's packed weights.
     pub(super) fn new(block: &ConvBlock<'a>, index: usize) -> Option<Self> {
         let len = panel_len::<KR>(&block.shape);
-        let (parameters, blocks) =
-            block.weights.get(index * len..)?.get(..len)?.split_at_checked(size_of::<Parameters>())?;
-        let [parameters] = bytemuck::try_cast_slice(parameters).ok()? else { return None };
+        let (parameters, blocks) = Parameters::split(block.weights.get(index * len..)?.get(..len)?)?;
         Some(Self { parameters, blocks: bytemuck::cast_slice(blocks) })
     }
 }

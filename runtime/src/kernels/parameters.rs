@@ -53,15 +53,32 @@ unsafe impl bytemuck::Zeroable for Parameters {}
 unsafe impl bytemuck::Pod for Parameters {}
 
 impl Parameters {
-    /// Those of the channels from `first` on; lanes without a channel get a valid multiplier and nothing else.
+    /// Puts those of the channels from `first` on at the start of their packed panel, and returns what is left of it.
     ///
     /// `bias_per_weight` times the sum of a channel's weights is added to its bias.
     #[inline(always)]
-    pub(super) fn of_panel<L: Lanes>(
+    pub(super) fn pack<'p, L: Lanes>(
         source: &LayerWeights<'_>,
         first: usize,
         bias_per_weight: i32,
-    ) -> Option<Self> {
+        panel: &'p mut [i8],
+    ) -> Option<&'p mut [i8]> {
+        let (own, weights) = panel.split_at_mut_checked(size_of::<Self>())?;
+        own.copy_from_slice(bytemuck::cast_slice(&[Self::of_panel::<L>(source, first, bias_per_weight)?]));
+        Some(weights)
+    }
+
+    /// Those at the start of a packed panel, and what is behind them.
+    #[inline(always)]
+    pub(super) fn split(panel: &[i8]) -> Option<(&Self, &[i8])> {
+        let (own, weights) = panel.split_at_checked(size_of::<Self>())?;
+        let [parameters] = bytemuck::try_cast_slice(own).ok()? else { return None };
+        Some((parameters, weights))
+    }
+
+    /// Those of the channels from `first` on; lanes without a channel get a valid multiplier and nothing else.
+    #[inline(always)]
+    fn of_panel<L: Lanes>(source: &LayerWeights<'_>, first: usize, bias_per_weight: i32) -> Option<Self> {
         let mut parameters =
             Self { mantissa: [1 << 30; LANES], rounding: [1; LANES], shift: [1; LANES], ..Self::zeroed() };
         for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {

@@ -38,10 +38,11 @@ pub(in crate::kernels) fn pack_weights<L: Lanes>(
     let panels = source.shape.channels.div_ceil(LANES);
     let packed = packed.get_mut(..geometry.panel_len().checked_mul(panels)?)?;
     for (panel, packed) in packed.chunks_exact_mut(geometry.panel_len()).enumerate() {
-        let (parameters, taps) = packed.split_at_mut_checked(PARAMETERS_LEN)?;
         let first = panel * LANES;
-        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<L>(source, first, 0)?]));
-        let packed = bytemuck::cast_slice_mut(taps);
+        let packed = bytemuck::cast_slice_mut(Parameters::pack::<L>(source, first, 0, packed)?);
+        // There are phases with fewer taps, and input channels that no phase has. Where there are none it pays too, because what is written
+        // next is scattered, and finds its lines in the cache.
+        packed.fill([[0; LANES]; 2]);
         if geometry.folds() {
             pack_few::<L>(geometry, source, first, packed)?;
         } else {
@@ -59,10 +60,6 @@ fn pack_chunks<L: Lanes>(
     first: usize,
     packed: &mut [Tap],
 ) -> Option<()> {
-    if geometry.stride > 1 {
-        // Some phases have fewer taps than there is room for.
-        packed.fill([[0; LANES]; 2]);
-    }
     let taps = geometry.form.kernel() * geometry.form.kernel();
     for chunk in (0..geometry.channels).step_by(CHANNELS) {
         for index in 0..geometry.kernel * geometry.kernel {
@@ -107,8 +104,6 @@ fn pack_few<L: Lanes>(
     first: usize,
     packed: &mut [Tap],
 ) -> Option<()> {
-    // There are input channels that no phase has, and phases with fewer taps.
-    packed.fill([[0; LANES]; 2]);
     let (taps, depth) = (geometry.form.kernel() * geometry.form.kernel(), source.shape.depth());
     for (lane, channel) in L::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
         if channel >= source.shape.channels {

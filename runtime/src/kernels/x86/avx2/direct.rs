@@ -51,10 +51,8 @@ pub(super) fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Opti
     let thresholds: &mut [u8] = bytemuck::cast_slice_mut(thresholds);
     thresholds.fill(u8::MAX);
     for (panel, packed) in packed_panels.chunks_exact_mut(panel_len(shape)).enumerate() {
-        let (parameters, blocks) = packed.split_at_mut_checked(size_of::<Parameters>())?;
         let first = panel * NR;
-        parameters
-            .copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, first, -128)?]));
+        let blocks = Parameters::pack::<Avx2>(source, first, -128, packed)?;
         let blocks: &mut [WeightBlock] = bytemuck::cast_slice_mut(blocks);
         for (run, blocks) in blocks.chunks_exact_mut(shape.run_len.div_ceil(KR).max(1)).enumerate() {
             let depth = run * shape.run_len..(run + 1) * shape.run_len;
@@ -318,8 +316,7 @@ pub(super) fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>
     let panel = block.target.first_channel / NR;
     let panel =
         block.weights.get(thresholds_len(shape) + panel * panel_len(shape)..)?.get(..panel_len(shape))?;
-    let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
-    let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
+    let (parameters, weights) = Parameters::split(panel)?;
     let weights: &[WeightBlock] = bytemuck::cast_slice(weights);
     let panel_len = panel_bytes(shape)?;
     let panels = block.panels.get(..tiles_len(block.patches.pixels, MR, panel_len)?)?;

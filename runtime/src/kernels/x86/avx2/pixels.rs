@@ -40,9 +40,8 @@ pub(super) fn panel_bytes(shape: &Shape) -> Option<usize> {
 pub(super) fn pack_weights(source: &LayerWeights<'_>, packed: &mut [i8]) -> Option<()> {
     let shape = &source.shape;
     for (panel, packed) in packed.chunks_exact_mut(panel_len(shape)).enumerate() {
-        let (parameters, out) = packed.split_at_mut_checked(size_of::<Parameters>())?;
         let first = panel * NR;
-        parameters.copy_from_slice(bytemuck::cast_slice(&[Parameters::of_panel::<Avx2>(source, first, 0)?]));
+        let out = Parameters::pack::<Avx2>(source, first, 0, packed)?;
         let out: &mut [WeightPair] = bytemuck::try_cast_slice_mut(out).ok()?;
         out.fill([0; 2 * NR]);
         for (lane, channel) in Avx2::LANE_CHANNELS.iter().map(|channel| first + channel).enumerate() {
@@ -109,8 +108,7 @@ pub(super) fn conv(s: Avx2, block: &ConvBlock<'_>, out: &mut [i8]) -> Option<()>
     let panel = block.target.first_channel / NR;
     let panel_len = panel_len(&block.shape);
     let panel = block.weights.get(panel * panel_len..)?.get(..panel_len)?;
-    let (parameters, weights) = panel.split_at_checked(size_of::<Parameters>())?;
-    let [parameters] = bytemuck::try_cast_slice::<_, Parameters>(parameters).ok()? else { return None };
+    let (parameters, weights) = Parameters::split(panel)?;
     let weights: &[WeightPair] = bytemuck::try_cast_slice(weights).ok()?;
     let weights: &[ChunkWeights] = weights.as_chunks().0;
     let stride = pixel_stride(&block.shape);
