@@ -4,7 +4,8 @@ use std::vec::Vec;
 
 use crate::RunError;
 
-/// Zeroed heap memory that starts at a multiple of 64 bytes: an arena or a buffer for packed weights.
+/// Zeroed heap memory that starts at a multiple of 64 bytes: an arena, a buffer for packed weights, a model file. Systems provide large
+/// ones when they are touched.
 #[derive(Debug)]
 pub struct AlignedBuf {
     bytes: Vec<u8>,
@@ -26,6 +27,12 @@ impl AlignedBuf {
         let bytes: Vec<u8> = bytemuck::try_zeroed_vec(with_room).map_err(|()| out_of_memory)?;
         let start = bytes.as_ptr().align_offset(Self::ALIGN).min(Self::ALIGN);
         Ok(Self { bytes, start, len })
+    }
+}
+
+impl AsRef<[u8]> for AlignedBuf {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes.get(self.start..self.start + self.len).unwrap_or_default()
     }
 }
 

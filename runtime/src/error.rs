@@ -120,6 +120,12 @@ pub enum RunError {
         /// Alignment in bytes.
         needed: usize,
     },
+    /// The model is one of a `ModelFile` that has left weights out, and the kernels read them where they are.
+    #[cfg(feature = "std")]
+    #[error(
+        "weights are missing: read the model file for this instruction set, and load the session from it"
+    )]
+    WeightsLeftOut,
     /// The system has not that much memory.
     #[error("no memory for a buffer of {needed} bytes")]
     OutOfMemory {

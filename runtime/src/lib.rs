@@ -6,6 +6,9 @@
 //! &[u8] -> Model (checked once) -> Plan (kernels, exact sizes) -> Session (+ your buffers) -> run
 //! ```
 //!
+//! Kernels of large processors pack weights into the second buffer. Where an operating system has the file, a `ModelFile` keeps these from being in
+//! memory twice.
+//!
 //! ```no_run
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use resi8::{Buffers, Isa, Model, Plan, Session};
@@ -39,6 +42,8 @@ pub mod arith;
 #[cfg(feature = "std")]
 mod buffer;
 mod error;
+#[cfg(feature = "std")]
+mod file;
 pub mod format;
 mod group;
 mod isa;
@@ -47,6 +52,7 @@ mod logits;
 pub mod model;
 mod observe;
 mod ops;
+mod packing;
 mod plan;
 pub mod preprocess;
 mod session;
@@ -55,6 +61,8 @@ mod threads;
 #[cfg(feature = "std")]
 pub use buffer::AlignedBuf;
 pub use error::{LoadError, PlanError, RunError};
+#[cfg(feature = "std")]
+pub use file::{FileError, ModelFile};
 pub use format::{problem::Problem, sections::SectionKind};
 pub use isa::Isa;
 #[cfg(feature = "std")]

@@ -1,9 +1,13 @@
 //! A session: a plan, the caller's buffers, and runs.
 
 use core::ops::Range;
+#[cfg(feature = "std")]
+use std::io::{Read, Seek};
 
 use crate::arith::pixel_to_activation;
 use crate::error::RunError;
+#[cfg(feature = "std")]
+use crate::file::{FileError, WeightReader};
 use crate::format::SelfTestPixels;
 use crate::group::{Piece, RowsDone};
 use crate::model::{Conv, Layer, Op, Tensor};
@@ -11,6 +15,7 @@ use crate::observe::{Observer, Output, SelfTest};
 use crate::ops::conv::{self, ConvRun, Inputs, keep_rows};
 use crate::ops::dense::DenseRun;
 use crate::ops::pool;
+use crate::packing::{InModel, PACKS, Weights, pack_weights};
 use crate::plan::Plan;
 use crate::threads::Threads;
 
@@ -19,9 +24,6 @@ pub const ARENA_ALIGN: usize = 4;
 
 /// Alignment that packed weights need, in bytes: they begin with int32 parameters.
 pub const PACKED_ALIGN: usize = 4;
-
-/// No table of a microcontroller packs weights, so that nothing of it is linked there.
-const PACKS: bool = !cfg!(all(target_os = "none", any(target_arch = "arm", target_arch = "riscv32")));
 
 /// The buffers that a session works in. It writes to nothing else.
 #[derive(Debug)]
@@ -59,24 +61,60 @@ impl<'m, 'b> Session<'m, 'b> {
     /// Takes the buffers and packs the weights if the kernels want them packed.
     ///
     /// # Errors
-    /// A buffer is too short, with the length needed, or not aligned, or the system gives no threads.
+    /// A buffer is too short, with the length needed, or not aligned, the system gives no threads, or the model is that of a
+    /// `ModelFile` without all of its weights, which `Session::load` reads.
     pub fn new(plan: Plan<'m>, buffers: Buffers<'b>) -> Result<Self, RunError> {
+        #[cfg(feature = "std")]
+        if plan.model().sections.left_out() > 0 {
+            return Err(RunError::WeightsLeftOut);
+        }
+        Self::with_weights(plan, buffers, &mut InModel)
+    }
+
+    /// As [`Self::new`], with a model of [`ModelFile::read`](crate::ModelFile::read): what was left out is read from the file, one
+    /// layer's weights at a time, checked and packed.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and the file cannot be read, is damaged or is another one. [`RunError::WeightsLeftOut`] when the kernels of the
+    /// plan do not pack what was left out.
+    #[cfg(feature = "std")]
+    pub fn load(
+        plan: Plan<'m>,
+        buffers: Buffers<'b>,
+        source: &mut (impl Read + Seek),
+    ) -> Result<Self, FileError> {
+        let Some(mut weights) = WeightReader::new(&plan, source)? else {
+            return Ok(Self::new(plan, buffers)?);
+        };
+        let session = Self::with_weights(plan, buffers, &mut weights);
+        // Weights against a rule are damaged ones first of all.
+        if let Ok(_) | Err(FileError::Load(_)) = session {
+            weights.check_rest()?;
+        }
+        session
+    }
+
+    fn with_weights<W: Weights>(
+        plan: Plan<'m>,
+        buffers: Buffers<'b>,
+        weights: &mut W,
+    ) -> Result<Self, W::Error> {
         let Buffers { arena, packed } = buffers;
         if arena.len() < plan.arena_len() {
-            return Err(RunError::ArenaTooSmall { needed: plan.arena_len(), found: arena.len() });
+            return Err(RunError::ArenaTooSmall { needed: plan.arena_len(), found: arena.len() }.into());
         }
         if arena.as_ptr().align_offset(ARENA_ALIGN) != 0 {
-            return Err(RunError::Misaligned { needed: ARENA_ALIGN });
+            return Err(RunError::Misaligned { needed: ARENA_ALIGN }.into());
         }
         if packed.len() < plan.packed_len() {
-            return Err(RunError::PackedTooSmall { needed: plan.packed_len(), found: packed.len() });
+            return Err(RunError::PackedTooSmall { needed: plan.packed_len(), found: packed.len() }.into());
         }
         if plan.packed_len() > 0 && packed.as_ptr().align_offset(PACKED_ALIGN) != 0 {
-            return Err(RunError::Misaligned { needed: PACKED_ALIGN });
+            return Err(RunError::Misaligned { needed: PACKED_ALIGN }.into());
         }
         let packed: &mut [i8] = bytemuck::cast_slice_mut(packed);
         if PACKS && plan.packed_len() > 0 {
-            pack_weights(&plan, packed)?;
+            pack_weights(&plan, weights, packed)?;
         }
         let threads = Threads::new(plan.useful_threads())?;
         Ok(Self { plan, arena, packed, threads, progress: Progress::default() })
@@ -392,22 +430,4 @@ fn packed_start(plan: &Plan<'_>, progress: &Progress, layer: usize) -> Option<us
         }
     }
     Some(start)
-}
-
-/// Packs the weights of every convolution, one layer after the other.
-#[inline(never)]
-fn pack_weights(plan: &Plan<'_>, packed: &mut [i8]) -> Result<(), RunError> {
-    let mut rest = packed;
-    let pieces = |group: Range<usize>| group.clone().map(move |index| (group.clone(), index));
-    for (group, index) in plan.model().sections.groups().flat_map(pieces) {
-        let broken = RunError::Internal { layer: index };
-        let mut layer = plan.model().layer(index).ok_or(broken)?;
-        layer.restrict(&Piece::new(plan.model(), &group, index, 0));
-        let Op::Conv(conv) = &layer.op else { continue };
-        let conv_plan = plan.conv(&layer).ok_or(broken)?;
-        let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len()).ok_or(broken)?;
-        conv_plan.pack(&layer, conv, plan.kernels(), own).ok_or(broken)?;
-        rest = behind;
-    }
-    Ok(())
 }

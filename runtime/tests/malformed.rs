@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::io::Cursor;
 use std::ops::Range;
 
 use common::{Builder, SkipSpec, Values, WindowSpec, network};
 use resi8::format::records::{ChannelRecord, TensorRecord, WindowRecord};
 use resi8::format::sections::{ENTRY_LEN, HEADER_LEN, SectionKind};
 use resi8::format::write::{Content, seal};
-use resi8::{AlignedBuf, Buffers, Isa, LoadError, Model, Plan, Session};
+use resi8::{AlignedBuf, Buffers, FileError, Isa, LoadError, Model, ModelFile, Plan, Session};
 
 /// The smallest model with every kind of record.
 fn tiny() -> Content {
@@ -28,9 +29,11 @@ fn tiny() -> Content {
     content
 }
 
-/// Parses and, when the file is accepted and its arena is of a sane size, runs it.
+/// Parses and, when the file is accepted and its arena is of a sane size, runs it. What reads a file in parts finds the same.
 fn try_everything(file: &[u8]) -> Result<(), LoadError> {
-    let model = Model::parse(file)?;
+    let model = Model::parse(file);
+    check_loading(file, model.map(drop));
+    let model = model?;
     let names: usize = (0..model.layer_count()).map(|layer| model.layer_name(layer).len()).sum();
     let labels: usize = (0..model.output().c()).filter_map(|class| model.label(class)).map(str::len).sum();
     assert!(names + labels <= file.len());
@@ -308,11 +311,36 @@ fn check_rules(model: fn() -> Content, cases: &[(&str, Change)]) {
     }));
 }
 
+/// A file that is read in parts gives the same error, or a session, unless that needs very much memory.
+fn check_loading(bytes: &[u8], expected: Result<(), LoadError>) {
+    let (source, isa) = (&mut Cursor::new(bytes), Isa::best());
+    let error = match ModelFile::read(source, isa) {
+        Ok(file) => match Plan::new(file.model(), isa) {
+            Ok(plan) if plan.arena_len() < 1 << 20 => {
+                let [mut arena, mut packed] =
+                    [plan.arena_len(), plan.packed_len()].map(|len| AlignedBuf::new(len).unwrap());
+                let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
+                Session::load(plan, buffers, source).err()
+            }
+            Ok(_) => return,
+            Err(_) => None,
+        },
+        Err(error) => Some(error),
+    };
+    let found = error.map_or(Ok(()), |error| match error {
+        FileError::Load(error) => Err(error),
+        error => panic!("{error}"),
+    });
+    assert_eq!(found, expected);
+}
+
 /// Compares the error that each file gives, and shows all that are others.
 fn check_files<'a>(files: impl Iterator<Item = (&'a str, Vec<u8>)>) {
     let mut wrong = Vec::new();
     for (expected, file) in files {
-        let found = Model::parse(&file).map_or_else(|error| error.to_string(), |_| "accepted".into());
+        let model = Model::parse(&file);
+        check_loading(&file, model.map(drop));
+        let found = model.map_or_else(|error| error.to_string(), |_| "accepted".into());
         if found != expected {
             wrong.push(format!("expected `{expected}`, found `{found}`"));
         }

@@ -71,10 +71,10 @@ pub(crate) fn median(times: &mut [Duration]) -> Duration {
 /// The model cannot be used, or computes something else than at conversion.
 pub fn bench(args: &BenchArgs) -> Result<()> {
     let opened = Instant::now();
-    let bytes = file::read(&args.model.model)?;
-    let plan = args.threads.plan(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
+    let (file, mut source) = file::open(&args.model.model, args.model.isa())?;
+    let plan = args.threads.plan(file.model(), args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
-    let mut session = memory.session(plan)?;
+    let mut session = memory.load(plan, &mut source)?;
     let load = opened.elapsed();
     let input = args.input.load(plan.model())?;
     input.set(&mut session)?;

@@ -1,11 +1,14 @@
 //! A model file, and a session in memory of the right size.
 
+use std::fmt::Debug;
+use std::fs::File;
+use std::io::{Cursor, Read, Seek};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, PlanError, RunError, Session};
+use resi8::{AlignedBuf, Buffers, FileError, Isa, Model, ModelFile, Plan, PlanError, RunError, Session};
 
 use crate::cpus::CpuList;
 use crate::pages::Pages;
@@ -148,12 +151,16 @@ pub fn plan_error(error: PlanError) -> anyhow::Error {
     }
 }
 
-/// Reads a model file.
+/// Reads a model file, all of it.
 ///
 /// # Errors
 /// It cannot be read; the message names it.
 pub fn read(path: &Path) -> Result<Pages> {
-    Pages::read(path).with_context(|| format!("cannot read the model {}; check the path", path.display()))
+    Pages::read(path).with_context(|| unreadable(path))
+}
+
+fn unreadable(path: &Path) -> String {
+    format!("cannot read the model {}; check the path", path.display())
 }
 
 /// Checks a model file.
@@ -162,6 +169,47 @@ pub fn read(path: &Path) -> Result<Pages> {
 /// What is wrong with it; the message names the file.
 pub fn parse<'m>(path: &Path, bytes: &'m [u8]) -> Result<Model<'m>> {
     Model::parse(bytes).map_err(|error| anyhow!("{}: {error}", path.display()))
+}
+
+/// A model file that is open, for [`Memory::load`].
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    bytes: Box<dyn ReadSeek>,
+}
+
+trait ReadSeek: Read + Seek + Debug {}
+
+impl<T: Read + Seek + Debug> ReadSeek for T {}
+
+/// Reads what it takes to plan a model for an instruction set; [`Memory::load`] reads the rest. What cannot be read twice, such as a
+/// pipe, is kept in memory.
+///
+/// # Errors
+/// It cannot be read, or what is wrong with it; the message names the file.
+pub fn open(path: &Path, isa: Isa) -> Result<(ModelFile, Source)> {
+    let file = File::open(path).with_context(|| unreadable(path))?;
+    let metadata = file.metadata().with_context(|| unreadable(path))?;
+    // The kernel's files have a length of 0, whatever they hold.
+    let bytes: Box<dyn ReadSeek> = if metadata.is_file() && metadata.len() > 0 {
+        Box::new(file)
+    } else {
+        Box::new(Cursor::new(read(path)?))
+    };
+    let mut source = Source { path: path.to_owned(), bytes };
+    let file = ModelFile::read(&mut source.bytes, isa).map_err(|error| source.error(error))?;
+    Ok((file, source))
+}
+
+impl Source {
+    /// An error in words.
+    fn error(&self, error: FileError) -> anyhow::Error {
+        match error {
+            FileError::Io(error) => anyhow::Error::new(error).context(unreadable(&self.path)),
+            FileError::Load(error) => anyhow!("{}: {error}", self.path.display()),
+            _ => error.into(),
+        }
+    }
 }
 
 /// The buffers of one session.
@@ -183,11 +231,23 @@ impl Memory {
         Ok(Self { arena: AlignedBuf::new(plan.arena_len())?, packed })
     }
 
-    /// A session in these buffers.
+    /// A session in these buffers, of a model that is in memory.
     ///
     /// # Errors
     /// The buffers are those of another plan.
     pub fn session<'m>(&mut self, plan: Plan<'m>) -> Result<Session<'m, '_>> {
-        Ok(Session::new(plan, Buffers { arena: self.arena.as_mut(), packed: &mut self.packed })?)
+        Ok(Session::new(plan, self.buffers())?)
+    }
+
+    /// A session in these buffers, of a model that [`open`] has opened: reads the weights that are still missing.
+    ///
+    /// # Errors
+    /// The file cannot be read, or what is wrong with it; the message names the file. Or the buffers are those of another plan.
+    pub fn load<'m>(&mut self, plan: Plan<'m>, source: &mut Source) -> Result<Session<'m, '_>> {
+        Session::load(plan, self.buffers(), &mut source.bytes).map_err(|error| source.error(error))
+    }
+
+    fn buffers(&mut self) -> Buffers<'_> {
+        Buffers { arena: self.arena.as_mut(), packed: &mut self.packed }
     }
 }

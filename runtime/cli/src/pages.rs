@@ -49,6 +49,12 @@ impl Pages {
     }
 }
 
+impl AsRef<[u8]> for Pages {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
 impl Deref for Pages {
     type Target = [u8];
 

@@ -175,10 +175,10 @@ fn show_each(session: &mut Session<'_, '_>, inputs: &[Input], args: &RunArgs) ->
 /// # Errors
 /// The model or a picture cannot be used.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let bytes = file::read(&args.model.model)?;
-    let plan = args.threads.plan(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
+    let (file, mut source) = file::open(&args.model.model, args.model.isa())?;
+    let plan = args.threads.plan(file.model(), args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
-    let mut session = memory.session(plan)?;
+    let mut session = memory.load(plan, &mut source)?;
     let inputs = inputs(&args.pictures)?;
     if !args.json || inputs.iter().any(|input| input.found) {
         return show_each(&mut session, &inputs, args);

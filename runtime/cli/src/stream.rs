@@ -287,10 +287,10 @@ pub fn stream(args: &StreamArgs) -> Result<()> {
         args.model.model.display(),
         args.size
     );
-    let bytes = file::read(&args.model.model)?;
-    let plan = args.threads.plan(file::parse(&args.model.model, &bytes)?, args.model.isa())?;
+    let (file, mut source) = file::open(&args.model.model, args.model.isa())?;
+    let plan = args.threads.plan(file.model(), args.model.isa())?;
     let mut memory = Memory::new(&plan)?;
-    let mut session = memory.session(plan)?;
+    let mut session = memory.load(plan, &mut source)?;
     let wanted = Wanted { every: args.every, latest: args.latest };
     let frames = Arc::new(Frames::new(args.size.bytes(), wanted)?);
     stop_on_signal(&frames)?;

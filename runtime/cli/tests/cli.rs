@@ -82,16 +82,18 @@ fn damaged_models() {
     let good = Sample::good();
     let mut version = good.bytes.clone();
     version[8..10].copy_from_slice(&77u16.to_le_bytes());
-    let mut flipped = good.bytes.clone();
-    flipped[good.bytes.len() - 1] ^= 1;
+    let flipped = (20..good.bytes.len()).step_by(61).map(|at| {
+        let mut flipped = good.bytes.clone();
+        flipped[at] ^= 0x80;
+        (flipped, ["checksum", "copy it again"])
+    });
     let short = good.bytes[..good.bytes.len() / 2].to_vec();
     let cases = [
         (version, ["format version 77", "convert the network again"]),
-        (flipped, ["checksum", "copy it again"]),
         (short, ["bytes and should have", "cut short?"]),
         (vec![], ["bytes and should have", "cut short?"]),
     ];
-    for (bytes, words) in cases {
+    for (bytes, words) in flipped.chain(cases) {
         std::fs::write(good.path(), bytes).unwrap();
         for command in ["bench", "profile", "selftest", "info"] {
             good.run(command, &[]).failed(&words);
@@ -100,6 +102,30 @@ fn damaged_models() {
     }
     std::fs::remove_file(good.path()).unwrap();
     good.run("info", &[]).failed(&["cannot read the model", "check the path"]);
+}
+
+/// What cannot be read in parts, or twice.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_model_from_a_pipe() {
+    use std::io::Write;
+
+    let model = Sample::good();
+    let expected = model.run("run", &[&picture()]).succeeded();
+    for (bytes, works) in [(&model.bytes[..], true), (&model.bytes[..100], false), (&[], false)] {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(bytes).unwrap();
+        drop(writer);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_resi8-run"));
+        let outcome = run(command.args(["run", "/dev/stdin", &picture()]).stdin(reader));
+        if works {
+            assert_eq!(outcome.succeeded(), expected);
+        } else {
+            outcome.failed(&["/dev/stdin", "bytes and should have"]);
+        }
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_resi8-run"));
+    run(command.args(["run", "/", &picture()])).failed(&["cannot read the model /", "check the path"]);
 }
 
 #[test]

@@ -1,10 +1,12 @@
-//! Any bytes: an error or a model that runs. Never a panic, and never long work on a short file.
+//! Any bytes: an error or a model that runs, read as a whole or in parts. Never a panic, and never long work on a short file.
 #![no_main]
+
+use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
 use resi8::format::sections::CHECKSUM_START;
 use resi8::format::write::seal;
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
+use resi8::{AlignedBuf, Buffers, Isa, Model, ModelFile, Plan, Session};
 
 /// Larger models are only parsed: a file may ask for gigabytes of arena, which is the caller's to give.
 const MAX_ARENA: usize = 1 << 20;
@@ -13,18 +15,29 @@ const MAX_MACS: u64 = 1 << 24;
 fuzz_target!(|bytes: &[u8]| {
     let mut file = bytes.to_vec();
     fit_length_and_checksum(&mut file);
-    let Ok(model) = Model::parse(&file) else { return };
+    let model = Model::parse(&file);
     for isa in Isa::available() {
-        let Ok(plan) = Plan::new(model, isa) else { continue };
-        if plan.arena_len() > MAX_ARENA || plan.packed_len() > MAX_ARENA || model.macs() > MAX_MACS {
+        let mut source = Cursor::new(&file);
+        let in_parts = match ModelFile::read(&mut source, isa) {
+            Ok(in_parts) => in_parts,
+            Err(error) => return assert!(model.is_err(), "{error}"),
+        };
+        let Ok(plan) = Plan::new(in_parts.model(), isa) else { continue };
+        if plan.arena_len() > MAX_ARENA || plan.packed_len() > MAX_ARENA || in_parts.model().macs() > MAX_MACS
+        {
             continue;
         }
         let [mut arena, mut packed] =
             [plan.arena_len(), plan.packed_len()].map(|len| AlignedBuf::new(len).expect("a small buffer"));
         let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
-        let mut session = Session::new(plan, buffers).expect("the buffers have the lengths asked for");
-        session.set_self_test_input();
-        session.run().expect("a checked model runs");
+        match Session::load(plan, buffers, &mut source) {
+            Ok(mut session) => {
+                assert!(model.is_ok(), "accepted in parts");
+                session.set_self_test_input();
+                session.run().expect("a checked model runs");
+            }
+            Err(error) => assert_eq!(error.to_string(), model.expect_err("refused in parts").to_string()),
+        }
     }
 });
 

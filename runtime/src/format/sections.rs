@@ -105,12 +105,55 @@ pub const ENTRY_LEN: usize = 12;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sections<'m> {
     file: &'m [u8],
+    /// So many of the first bytes of the weights are not there, and read as 0.
+    #[cfg(feature = "std")]
+    left_out: usize,
 }
 
 impl<'m> Sections<'m> {
     /// Checks the header, the checksum and the section table.
     pub(crate) fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
         check_header(file)?;
+        check_checksum(file)?;
+        let sections = Self::unchecked(file);
+        sections.check_table()?;
+        Ok(sections)
+    }
+
+    /// Those of bytes that may be no model: what the table does not name, or names wrongly, is empty.
+    pub(crate) const fn unchecked(file: &'m [u8]) -> Self {
+        Self {
+            file,
+            #[cfg(feature = "std")]
+            left_out: 0,
+        }
+    }
+
+    /// The same without the first bytes of the weights.
+    #[cfg(feature = "std")]
+    pub(crate) const fn without_weights(self, left_out: usize) -> Self {
+        Self { left_out, ..self }
+    }
+
+    /// How many bytes that are.
+    #[cfg(feature = "std")]
+    pub(crate) const fn left_out(&self) -> usize {
+        self.left_out
+    }
+
+    /// All are there.
+    #[cfg(not(feature = "std"))]
+    pub(crate) const fn left_out(&self) -> usize {
+        0
+    }
+
+    /// Checks the section table.
+    pub(crate) fn check_table(&self) -> Result<(), LoadError> {
+        let file = self.file;
+        let found = u16_at(file, 10).unwrap_or_default();
+        if found != SECTION_COUNT {
+            return Err(LoadError::SectionCount { expected: SECTION_COUNT, found });
+        }
         let mut cursor = Cursor { file, index: 0, end: HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN };
         cursor.one_record::<{ GraphRecord::LEN }>(SectionKind::Graph)?;
         cursor.records::<{ TensorRecord::LEN }>(SectionKind::Tensors)?;
@@ -122,7 +165,7 @@ impl<'m> Sections<'m> {
         cursor.text(SectionKind::Names)?;
         cursor.text(SectionKind::Labels)?;
         cursor.text(SectionKind::Info)?;
-        Ok(Self { file })
+        Ok(())
     }
 
     /// The whole file.
@@ -177,8 +220,13 @@ impl<'m> Sections<'m> {
     /// The bytes of a section; the table names them, as [`Self::parse`] has seen.
     #[inline(never)]
     fn bytes(&self, kind: SectionKind) -> &'m [u8] {
-        let range = entry(self.file, kind as usize - 1).map(|entry| entry.offset..entry.offset + entry.len);
-        range.and_then(|range| self.file.get(range)).unwrap_or_default()
+        self.range(kind).and_then(|range| self.file.get(range)).unwrap_or_default()
+    }
+
+    /// Where the table says that a section is.
+    pub(crate) fn range(&self, kind: SectionKind) -> Option<Range<usize>> {
+        let Entry { offset, len, .. } = entry(self.file, kind as usize - 1)?;
+        Some(offset..offset.checked_add(len)?)
     }
 
     /// The layers that run together with layer `first`, with which a group begins: up to the first one whose output the arena holds
@@ -236,8 +284,8 @@ fn u16_at(file: &[u8], at: usize) -> Option<u16> {
     file.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
-/// Magic, version, length and checksum, in this order: a file of another version may differ in all that follows.
-fn check_header(file: &[u8]) -> Result<(), LoadError> {
+/// Magic, version and length, in this order: a file of another version may differ in all that follows.
+pub(crate) fn check_header(file: &[u8]) -> Result<(), LoadError> {
     let too_short = LoadError::Length { expected: HEADER_LEN as u64, found: file.len() as u64 };
     if !file.starts_with(&MAGIC) {
         let cut_short = file.len() < MAGIC.len() && MAGIC.starts_with(file);
@@ -247,20 +295,25 @@ fn check_header(file: &[u8]) -> Result<(), LoadError> {
     if version != FORMAT_VERSION {
         return Err(LoadError::Version { found: version, supported: FORMAT_VERSION });
     }
-    let sections = u16_at(file, 10).ok_or(too_short)?;
     let length = u32_at(file, 12).ok_or(too_short)?;
-    let stored = u32_at(file, 16).ok_or(too_short)?;
+    if file.len() < HEADER_LEN {
+        return Err(too_short);
+    }
     if u64::from(length) != file.len() as u64 {
         return Err(LoadError::Length { expected: length.into(), found: file.len() as u64 });
     }
-    let computed = crc32(file.get(CHECKSUM_START..).unwrap_or_default());
-    if computed != stored {
-        return Err(LoadError::Checksum { stored, computed });
-    }
-    if sections != SECTION_COUNT {
-        return Err(LoadError::SectionCount { expected: SECTION_COUNT, found: sections });
-    }
     Ok(())
+}
+
+/// Compares the checksum in the header with that of all bytes behind it.
+fn check_checksum(file: &[u8]) -> Result<(), LoadError> {
+    compare_checksum(file, crc32(file.get(CHECKSUM_START..).unwrap_or_default()))
+}
+
+/// Compares the checksum in the header with one that was computed.
+pub(crate) fn compare_checksum(file: &[u8], computed: u32) -> Result<(), LoadError> {
+    let stored = u32_at(file, 16).unwrap_or_default();
+    if computed == stored { Ok(()) } else { Err(LoadError::Checksum { stored, computed }) }
 }
 
 /// Walks the section table; `end` is where the previous section ended. Each section begins at the first aligned byte

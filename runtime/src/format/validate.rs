@@ -293,7 +293,8 @@ fn check_skip(
     Ok(skip.c)
 }
 
-/// Weights and channel records are there, and no accumulator of any output channel can reach the limit.
+/// Weights and channel records are there, and no accumulator of any output channel can reach the limit. If the weights are left out,
+/// that is for [`check_weights`] to say.
 fn check_products(
     sections: &Sections<'_>,
     used: &mut Used,
@@ -308,7 +309,21 @@ fn check_products(
     let count = form.len.checked_mul(channels.into()).ok_or(too_many)?;
     let channels = used.channels(sections, layer, channels.into())?;
     let weights = used.weights(sections, layer, count)?;
+    if used.weights <= sections.left_out() {
+        return Ok(());
+    }
     ensure(weights.as_ptr().align_offset(form.align) == 0, Problem::TransformedAlignment)?;
+    check_sums(layer, &form, weights, channels, skip_channels)
+}
+
+/// The weights are in range and their sums as stated, and no accumulator of any output channel can reach the limit.
+fn check_sums(
+    layer: &LayerRecord,
+    form: &WeightForm,
+    weights: &[i8],
+    channels: &[[u8; ChannelRecord::LEN]],
+    skip_channels: u16,
+) -> Check {
     let first = u32::from(layer.skip_channel);
     let skip = first..first + u32::from(skip_channels);
     let mut largest = 0;
@@ -320,6 +335,21 @@ fn check_products(
         largest = largest.max(sum);
     }
     ensure(largest == layer.weight_sum.into(), Problem::WeightSum)
+}
+
+/// What [`validate`] could not check of a convolution, because the weights were left out.
+#[cfg(feature = "std")]
+pub(crate) fn check_weights(sections: &Sections<'_>, index: usize, weights: &[i8]) -> Result<(), LoadError> {
+    let check = || {
+        let layer = LayerRecord::read(sections.layers().get(index).ok_or(Problem::LayerCount)?);
+        let output = tensor(sections, index + 1)?;
+        let skip_channels = check_skip(sections, &layer, index, &output)?;
+        let channels = sections.channels().get(layer.channels as usize..).unwrap_or_default();
+        let channels = channels.get(..output.c.into()).ok_or(Problem::ChannelRecords)?;
+        let form = WeightForm::of(&layer, weights.len() / channels.len().max(1));
+        check_sums(&layer, &form, weights, channels, skip_channels)
+    };
+    check().map_err(|problem| LoadError::Layer { index, problem })
 }
 
 /// How the weights of a layer are stored.

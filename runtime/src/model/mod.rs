@@ -22,8 +22,8 @@ pub use window::Window;
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'m> {
     pub(crate) sections: Sections<'m>,
-    order: ChannelOrder,
-    resize: Resize,
+    pub(crate) order: ChannelOrder,
+    pub(crate) resize: Resize,
 }
 
 impl<'m> Model<'m> {
@@ -34,7 +34,11 @@ impl<'m> Model<'m> {
     /// The first thing that is wrong, with its place. Time is in proportion to the file's length and to the square of
     /// its number of layers.
     pub fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
-        let sections = Sections::parse(file)?;
+        Self::of(Sections::parse(file)?)
+    }
+
+    /// Checks what the sections hold.
+    pub(crate) fn of(sections: Sections<'m>) -> Result<Self, LoadError> {
         let Preprocess { order, resize, .. } = validate::validate(&sections)?;
         Ok(Self { sections, order, resize })
     }

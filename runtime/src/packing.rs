@@ -1,0 +1,55 @@
+//! Packing the weights of all layers, wherever these come from.
+
+use core::ops::Range;
+
+use crate::error::RunError;
+use crate::group::Piece;
+use crate::model::{Conv, Op};
+use crate::plan::Plan;
+
+/// No table of a microcontroller packs weights, so that nothing of it is linked there.
+pub(crate) const PACKS: bool =
+    !cfg!(all(target_os = "none", any(target_arch = "arm", target_arch = "riscv32")));
+
+/// Where weights come from.
+pub(crate) trait Weights {
+    /// Why they do not come.
+    type Error: From<RunError>;
+
+    /// Those of convolution `layer`. They are asked for in the order of the layers.
+    fn of<'w>(&'w mut self, layer: usize, conv: &Conv<'w>) -> Result<&'w [i8], Self::Error>;
+}
+
+/// The model has them.
+pub(crate) struct InModel;
+
+impl Weights for InModel {
+    type Error = RunError;
+
+    fn of<'w>(&'w mut self, _: usize, conv: &Conv<'w>) -> Result<&'w [i8], RunError> {
+        Ok(conv.weights)
+    }
+}
+
+/// Packs the weights of every convolution, one layer after the other.
+#[inline(never)]
+pub(crate) fn pack_weights<W: Weights>(
+    plan: &Plan<'_>,
+    weights: &mut W,
+    packed: &mut [i8],
+) -> Result<(), W::Error> {
+    let mut rest = packed;
+    let pieces = |group: Range<usize>| group.clone().map(move |index| (group.clone(), index));
+    for (group, index) in plan.model().sections.groups().flat_map(pieces) {
+        let broken = RunError::Internal { layer: index };
+        let mut layer = plan.model().layer(index).ok_or(broken)?;
+        layer.restrict(&Piece::new(plan.model(), &group, index, 0));
+        let Op::Conv(mut conv) = layer.op else { continue };
+        let conv_plan = plan.conv(&layer).ok_or(broken)?;
+        let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len()).ok_or(broken)?;
+        conv.weights = weights.of(index, &conv)?;
+        conv_plan.pack(&layer, &conv, plan.kernels(), own).ok_or(broken)?;
+        rest = behind;
+    }
+    Ok(())
+}

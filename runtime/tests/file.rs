@@ -1,0 +1,199 @@
+//! Model files that are read in parts: sessions are those of a file that is read as a whole, no weight is in memory twice, and whatever
+//! happens to the file between two parts is an error.
+
+mod common;
+
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
+
+use common::{Outputs, Random, Values, network, plans, streaming};
+use resi8::format::sections::{ENTRY_LEN, HEADER_LEN, SECTION_COUNT, SectionKind};
+use resi8::kernels::Kernels;
+use resi8::model::Op;
+use resi8::{
+    AlignedBuf, Buffers, FileError, Isa, Layer, LoadError, Model, ModelFile, Plan, RunError, Session,
+};
+
+/// How a [`Source`] fails.
+const FAILURE: ErrorKind = ErrorKind::StaleNetworkFileHandle;
+
+/// A file in memory that counts what is read of it, and fails when `left` bytes have been.
+struct Source {
+    bytes: Cursor<Vec<u8>>,
+    read: usize,
+    left: usize,
+}
+
+impl Source {
+    fn new(bytes: &[u8]) -> Self {
+        Self { bytes: Cursor::new(bytes.to_vec()), read: 0, left: usize::MAX }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(FAILURE.into());
+        }
+        let len = buffer.len().min(self.left);
+        let read = self.bytes.read(&mut buffer[..len])?;
+        self.read += read;
+        self.left -= read;
+        Ok(read)
+    }
+}
+
+impl Seek for Source {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.bytes.seek(to)
+    }
+}
+
+/// Whether an instruction set packs weights, so that they can be left out.
+fn packs(isa: Isa) -> bool {
+    Kernels::for_isa(isa).unwrap().direct.packing.is_some()
+}
+
+/// Networks, some of whose layers run by rows.
+fn files() -> impl Iterator<Item = Vec<u8>> {
+    (0..20).map(|seed| {
+        let mut content = network(seed, Values::Random);
+        if seed % 2 == 1 {
+            streaming::stream(&mut content, &mut Random::new(seed));
+        }
+        content.to_bytes().unwrap()
+    })
+}
+
+/// What a session has packed, and what it computes of its self-test's input.
+fn results(
+    plan: &Plan<'_>,
+    begin: impl for<'m, 'b> FnOnce(Plan<'m>, Buffers<'b>) -> Session<'m, 'b>,
+) -> (Vec<u8>, Vec<Vec<i32>>) {
+    let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
+    let mut packed = AlignedBuf::new(plan.packed_len()).unwrap();
+    let mut session = begin(*plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() });
+    let mut outputs = Outputs::default();
+    session.set_self_test_input();
+    session.run_observed(&mut outputs).unwrap();
+    (packed.as_ref().to_vec(), outputs.0)
+}
+
+#[test]
+fn sessions_are_those_of_a_whole_file() {
+    for bytes in files() {
+        for plan in plans(Model::parse(&bytes).unwrap()) {
+            let expected = results(&plan, |plan, buffers| Session::new(plan, buffers).unwrap());
+            let (mut source, isa) = (Source::new(&bytes), plan.kernels().isa);
+            let file = ModelFile::read(&mut source, isa).unwrap();
+            let in_parts = Plan::new(file.model(), isa).unwrap();
+            let in_parts = in_parts.with_threads(plan.threads().try_into().unwrap()).unwrap();
+            assert_eq!((in_parts.arena_len(), in_parts.packed_len()), (plan.arena_len(), plan.packed_len()));
+            assert!(
+                results(&in_parts, |plan, buffers| Session::load(plan, buffers, &mut source).unwrap())
+                    == expected,
+                "{isa}, {} threads",
+                plan.threads()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_byte_is_read_once() {
+    for (bytes, isa) in files().flat_map(|bytes| Isa::available().map(move |isa| (bytes.clone(), isa))) {
+        let mut source = Source::new(&bytes);
+        let file = ModelFile::read(&mut source, isa).unwrap();
+        assert_eq!(file.model().file_len(), bytes.len());
+        let of_conv = |layer: Layer<'_>| matches!(layer.op, Op::Conv(_)).then(|| layer.weight_count());
+        let packed: usize = file.model().layers().filter_map(of_conv).sum();
+        if packs(isa) {
+            assert!(source.read <= bytes.len() + HEADER_AND_TABLE - packed);
+        }
+        load(&file, isa, &mut source).unwrap();
+        assert!(source.read <= bytes.len() + 2 * HEADER_AND_TABLE);
+    }
+}
+
+/// Bytes that are read twice.
+const HEADER_AND_TABLE: usize = HEADER_LEN + SECTION_COUNT as usize * ENTRY_LEN;
+
+/// Begins a session.
+fn load(file: &ModelFile, isa: Isa, source: &mut Source) -> Result<(), FileError> {
+    let plan = Plan::new(file.model(), isa).unwrap();
+    let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
+    let mut packed = AlignedBuf::new(plan.packed_len()).unwrap();
+    Session::load(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() }, source).map(drop)
+}
+
+#[test]
+fn no_session_without_weights() {
+    let bytes = network(0, Values::Random).to_bytes().unwrap();
+    for isa in Isa::available().filter(|isa| packs(*isa)) {
+        let mut source = Source::new(&bytes);
+        let file = ModelFile::read(&mut source, isa).unwrap();
+        let error = load(&file, Isa::Portable, &mut source).unwrap_err();
+        assert!(matches!(error, FileError::Run(RunError::WeightsLeftOut)), "{error}");
+        let plan = Plan::new(file.model(), isa).unwrap();
+        let mut arena = AlignedBuf::new(plan.arena_len()).unwrap();
+        let mut packed = AlignedBuf::new(plan.packed_len()).unwrap();
+        let error = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() });
+        assert_eq!(error.unwrap_err(), RunError::WeightsLeftOut);
+    }
+}
+
+/// With this CPU's best instruction set, which reads a file in parts on every machine that the tests run on.
+#[test]
+fn a_file_that_fails_at_any_byte() {
+    let (bytes, isa) = (network(0, Values::Random).to_bytes().unwrap(), Isa::best());
+    let mut all = Source::new(&bytes);
+    load(&ModelFile::read(&mut all, isa).unwrap(), isa, &mut all).unwrap();
+    let mut parts = [0, 0];
+    for left in 0..all.read {
+        let mut source = Source { left, ..Source::new(&bytes) };
+        let (part, error) = match ModelFile::read(&mut source, isa) {
+            Ok(file) => (1, load(&file, isa, &mut source).unwrap_err()),
+            Err(error) => (0, error),
+        };
+        assert!(matches!(&error, FileError::Io(error) if error.kind() == FAILURE), "{left} bytes: {error}");
+        parts[part] += 1;
+    }
+    assert_eq!(parts[1] > 0, packs(isa));
+}
+
+#[test]
+fn a_file_that_changes_between_two_parts() {
+    let (bytes, isa) = (network(0, Values::Random).to_bytes().unwrap(), Isa::best());
+    let mut source = Source::new(&bytes);
+    let file = ModelFile::read(&mut source, isa).unwrap();
+    if !packs(isa) {
+        return load(&file, isa, &mut source).unwrap();
+    }
+    let weights = weights_of(&bytes);
+    let packed = weights.end - file.model().layers().last().unwrap().weight_count();
+    for at in weights.clone().step_by(7) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x80;
+        let result = load(&file, isa, &mut Source::new(&changed));
+        // Those of the dense layer at their end have been read before.
+        let dense = at >= packed;
+        match result {
+            Err(FileError::Load(LoadError::Checksum { .. })) => assert!(!dense, "byte {at}"),
+            result => assert!(dense && result.is_ok(), "byte {at}: {result:?}"),
+        }
+    }
+    for len in [0, weights.start, weights.start + 1, packed - 1] {
+        let error = load(&file, isa, &mut Source::new(&bytes[..len])).unwrap_err();
+        let FileError::Load(LoadError::Length { expected, found }) = error else { panic!("{len}: {error}") };
+        assert!(expected > found && found == len as u64);
+    }
+}
+
+/// Where in a file the weights are.
+fn weights_of(file: &[u8]) -> std::ops::Range<usize> {
+    let entry = HEADER_LEN + (SectionKind::Weights as usize - 1) * ENTRY_LEN;
+    let [start, len] = [4, 8].map(|at| {
+        let bytes = file[entry + at..].first_chunk().unwrap();
+        usize::try_from(u32::from_le_bytes(*bytes)).unwrap()
+    });
+    start..start + len
+}
