@@ -35,16 +35,18 @@ arm_build() {
     apt_install qemu-user-static
     arm_tests "$triple" kernel_check >"$target/arm-kernel_check-$triple"
     arm_tests "$triple" whole_model >"$target/arm-whole_model-$triple"
+    arm_tests "$triple" file >"$target/arm-file-$triple"
     firmware-examples/raspberry-pi/build.sh "$triple" >"$target/arm-tool-$triple"
 }
 
-# Every kernel of a processor, then a whole model, then the instruction sets that it lacks: asking for one is an error.
+# Every kernel of a processor, then a whole model, files in parts, then the instruction sets that it lacks: asking for one is an error.
 arm_check() {
     local triple=$1 cpu=$2 isas=$3 isa tool
     tool=$(cat "$target/arm-tool-$triple")
     RESI8_EXPECT_ISAS=$isas RESI8_KERNEL_CASES=3000 \
         on_arm "$triple" "$cpu" "$(cat "$target/arm-kernel_check-$triple")" --show-output
     RESI8_EXPECT_ISAS=$isas on_arm "$triple" "$cpu" "$(cat "$target/arm-whole_model-$triple")" --show-output
+    on_arm "$triple" "$cpu" "$(cat "$target/arm-file-$triple")"
     for isa in neon neon-dotprod neon-i8mm avx2; do
         [[ ,$isas, == *,$isa,* ]] || refuses "$triple" "$cpu" "$tool" "$isa"
     done

@@ -9,19 +9,23 @@
 //! from standard input when no file is named. `resi8-run run` does the same from JPEG and PNG files.
 
 use std::error::Error;
+use std::fs::File;
 use std::io::Read;
 use std::process::ExitCode;
 
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session, softmax, top_k};
+use resi8::{AlignedBuf, Buffers, Isa, ModelFile, Plan, Session, softmax, top_k};
 
 fn classify(model: &str, pixels: &[u8]) -> Result<(), Box<dyn Error>> {
-    let file = std::fs::read(model).map_err(|error| format!("{model}: {error}"))?;
-    let plan = Plan::new(Model::parse(&file)?, Isa::best())?;
+    // Weights that the kernels pack are read when the session begins, and are not in memory twice.
+    let mut source = File::open(model).map_err(|error| format!("{model}: {error}"))?;
+    let file = ModelFile::read(&mut source, Isa::best())?;
+    let plan = Plan::new(file.model(), Isa::best())?;
 
     // A session works in the caller's memory; any number of pictures can go through one session.
     let mut arena = AlignedBuf::new(plan.arena_len())?;
     let mut packed = AlignedBuf::new(plan.packed_len())?;
-    let mut session = Session::new(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() })?;
+    let buffers = Buffers { arena: arena.as_mut(), packed: packed.as_mut() };
+    let mut session = Session::load(plan, buffers, &mut source)?;
 
     // The ranking is exact; the probabilities are floats, for people.
     let scale = session.logits_scale();

@@ -120,7 +120,8 @@ pub enum RunError {
         /// Alignment in bytes.
         needed: usize,
     },
-    /// The model is one of a `ModelFile` that has left weights out, and the kernels read them where they are.
+    /// The model is that of a `ModelFile` that has left weights out: `Session::new` does not read them, `Session::load` only for kernels
+    /// that pack them.
     #[cfg(feature = "std")]
     #[error(
         "weights are missing: read the model file for this instruction set, and load the session from it"

@@ -9,17 +9,17 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use thiserror::Error;
 
+use crate::format::products::check_weights;
 use crate::format::records::LayerRecord;
 use crate::format::sections::{
-    CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SECTION_COUNT, SectionKind, Sections, check_header,
-    compare_checksum,
+    CHECKSUM_START, SectionKind, Sections, TABLE_END, check_header, compare_checksum,
 };
-use crate::format::{WEIGHTS_ALIGN, crc32, crc32_behind, validate};
+use crate::format::{WEIGHTS_ALIGN, crc32, crc32_behind};
 use crate::kernels::Kernels;
 use crate::model::{Conv, Op};
 use crate::packing::Weights;
 use crate::plan::Plan;
-use crate::{AlignedBuf, ChannelOrder, Isa, LoadError, Model, Resize, RunError};
+use crate::{AlignedBuf, Isa, LoadError, Model, Preprocess, RunError};
 
 /// Why a model file, or a session of one, cannot be loaded.
 #[derive(Debug, Error)]
@@ -56,60 +56,68 @@ pub struct ModelFile {
     /// As long as the file; where weights were left out, zeros that nobody has touched.
     bytes: AlignedBuf,
     left_out: usize,
-    order: ChannelOrder,
-    resize: Resize,
+    preprocess: Preprocess,
 }
 
 impl ModelFile {
     /// Reads a file, but not the weights that the kernels of an instruction set pack. Its model is to be planned for that instruction
-    /// set and its session made by [`Session::load`](crate::Session::load), from the same file. When the kernels read weights where they
-    /// are, or are not there, all of the file is read.
+    /// set and its session made by [`Session::load`](crate::Session::load), from the same file. When these kernels read weights in place,
+    /// this machine lacks them, or the converter has transformed weights, all of the file is read.
+    ///
+    /// The source is the file and nothing else, from its first byte to its last.
     ///
     /// # Errors
     /// It cannot be read, there is no memory for it, or what [`Model::parse`] says of it; what is wrong with nothing but the weights that
     /// are left out, or the checksum, is an error of [`Session::load`](crate::Session::load).
     pub fn read(source: &mut (impl Read + Seek), isa: Isa) -> Result<Self, FileError> {
-        let mut bytes = header_of(source)?;
+        let mut bytes = header_and_table(source)?;
         let packs = Kernels::for_isa(isa).is_some_and(|kernels| kernels.direct.packing.is_some());
         let left_out = if packs { read_without_weights(source, bytes.as_mut())? } else { 0 };
         if left_out > 0 {
             let sections = Sections::unchecked(bytes.as_ref()).without_weights(left_out);
-            if let Ok(Model { order, resize, .. }) = sections.check_table().and_then(|()| Model::of(sections))
-            {
-                return Ok(Self { bytes, left_out, order, resize });
+            if let Ok(model) = sections.check_table().and_then(|()| Model::of(sections)) {
+                let preprocess = model.preprocess();
+                return Ok(Self { bytes, left_out, preprocess });
             }
         }
         // If something is wrong, it may be the checksum, which comes first.
-        read_part(source, bytes.as_mut(), 0..usize::MAX)?;
-        let Model { order, resize, .. } = Model::parse(bytes.as_ref())?;
-        Ok(Self { bytes, left_out: 0, order, resize })
+        read_part(source, bytes.as_mut(), TABLE_END..usize::MAX)?;
+        let preprocess = Model::parse(bytes.as_ref())?.preprocess();
+        Ok(Self { bytes, left_out: 0, preprocess })
     }
 
-    /// The model. Weights that were left out are 0 in it.
+    /// The model. Weights that were left out are 0 in it, and their sums are not proved yet.
     #[must_use]
     pub fn model(&self) -> Model<'_> {
         let sections = Sections::unchecked(self.bytes.as_ref()).without_weights(self.left_out);
-        Model { sections, order: self.order, resize: self.resize }
+        Model::of_checked(sections, self.preprocess)
     }
 }
 
-/// Memory for a file, with its header and section table, the former checked.
-fn header_of(source: &mut (impl Read + Seek)) -> Result<AlignedBuf, FileError> {
+/// Memory for a file, with its header, which is checked, and its section table.
+fn header_and_table(source: &mut (impl Read + Seek)) -> Result<AlignedBuf, FileError> {
     let len = source.seek(SeekFrom::End(0))?;
     // A model states its length in 32 bits.
-    let len = u32::try_from(len).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
-    let mut bytes = AlignedBuf::new(len as usize)?;
-    read_part(source, bytes.as_mut(), 0..HEADER_LEN + usize::from(SECTION_COUNT) * ENTRY_LEN)?;
-    check_header(bytes.as_ref())?;
+    let len = u32::try_from(len).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))? as usize;
+    let mut start = [0; TABLE_END];
+    let start = start.split_at_mut(len.min(TABLE_END)).0;
+    source.rewind()?;
+    read_exactly(source, start, len)?;
+    check_header(start, len)?;
+    let mut bytes = AlignedBuf::new(len)?;
+    bytes.as_mut().iter_mut().zip(start).for_each(|(byte, read)| *byte = *read);
     Ok(bytes)
 }
 
-/// Reads what is behind the header, but for the weights of convolutions; returns how many bytes of weights that leaves out.
+/// Reads what is behind the table, but for the weights of convolutions; returns how many bytes of weights that leaves out.
 fn read_without_weights(source: &mut (impl Read + Seek), bytes: &mut [u8]) -> Result<usize, FileError> {
-    let start = Sections::unchecked(bytes).range(SectionKind::Weights).map_or(0, |weights| weights.start);
-    read_part(source, bytes, 0..start)?;
+    let weights = Sections::unchecked(bytes).range(SectionKind::Weights).unwrap_or_default();
+    let start = weights.start.max(TABLE_END);
+    read_part(source, bytes, TABLE_END..start)?;
     let left_out = packed_weights(&Sections::unchecked(bytes)).unwrap_or_default();
-    read_part(source, bytes, start.saturating_add(left_out)..usize::MAX)?;
+    if left_out > 0 {
+        read_part(source, bytes, start.saturating_add(left_out)..usize::MAX)?;
+    }
     Ok(left_out)
 }
 
@@ -129,23 +137,22 @@ fn read_part(
     bytes: &mut [u8],
     Range { start, end }: Range<usize>,
 ) -> Result<(), FileError> {
-    let end = end.min(bytes.len());
+    let len = bytes.len();
+    let Some(part) = bytes.get_mut(start..end.min(len)) else { return Ok(()) };
     source.seek(SeekFrom::Start(start as u64))?;
-    match bytes.get_mut(start..end) {
-        Some(part) => read_exactly(source, part, end),
-        None => Ok(()),
-    }
+    read_exactly(source, part, len)
 }
 
-/// Fills `bytes`, which end at byte `end` of the file.
-fn read_exactly(source: &mut (impl Read + Seek), bytes: &mut [u8], end: usize) -> Result<(), FileError> {
-    source.read_exact(bytes).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => {
-            let found = source.seek(SeekFrom::End(0)).unwrap_or_default();
-            LoadError::Length { expected: end as u64, found }.into()
+/// Fills `part` with the next bytes of a file of `len` bytes.
+fn read_exactly(source: &mut (impl Read + Seek), part: &mut [u8], len: usize) -> Result<(), FileError> {
+    let Err(error) = source.read_exact(part) else { return Ok(()) };
+    if error.kind() == ErrorKind::UnexpectedEof {
+        let found = source.seek(SeekFrom::End(0))?;
+        if found < len as u64 {
+            return Err(LoadError::Length { expected: len as u64, found }.into());
         }
-        _ => error.into(),
-    })
+    }
+    Err(error.into())
 }
 
 /// Reads the weights that a [`ModelFile`] has left out, in the order of the file, and checks them.
@@ -190,7 +197,7 @@ impl<'s, 'm, R: Read + Seek> WeightReader<'s, 'm, R> {
         let bytes = self.buffer.as_mut();
         let len = len.min(bytes.len());
         let bytes = bytes.get_mut(..len).unwrap_or_default();
-        read_exactly(self.source, bytes, self.start + self.done + len)?;
+        read_exactly(self.source, bytes, self.sections.file().len())?;
         self.done += len;
         self.checksum = crc32_behind(self.checksum, bytes);
         Ok(bytemuck::cast_slice(bytes))
@@ -220,7 +227,7 @@ impl<R: Read + Seek> Weights for WeightReader<'_, '_, R> {
         self.pass(place.start)?;
         let sections = self.sections;
         let weights = self.read(place.len())?;
-        validate::check_weights(&sections, layer, weights)?;
+        check_weights(&sections, layer, conv, weights)?;
         Ok(weights)
     }
 }

@@ -53,3 +53,19 @@ pub(crate) fn pack_weights<W: Weights>(
     }
     Ok(())
 }
+
+/// Bytes of the packed weights of the layers before this one, of the group that begins with layer `first`.
+#[inline(never)]
+pub(crate) fn packed_before(plan: &Plan<'_>, first: usize, layer: usize) -> Option<usize> {
+    let mut len = 0;
+    if PACKS && plan.packed_len() > 0 {
+        let model = plan.model();
+        let group = &model.sections.group(first);
+        for index in group.start..layer {
+            let mut earlier = model.layer(index)?;
+            earlier.restrict(&Piece::new(model, group, index, 0));
+            len += plan.conv(&earlier)?.packed_len();
+        }
+    }
+    Some(len)
+}

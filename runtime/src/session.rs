@@ -15,7 +15,7 @@ use crate::observe::{Observer, Output, SelfTest};
 use crate::ops::conv::{self, ConvRun, Inputs, keep_rows};
 use crate::ops::dense::DenseRun;
 use crate::ops::pool;
-use crate::packing::{InModel, PACKS, Weights, pack_weights};
+use crate::packing::{InModel, PACKS, Weights, pack_weights, packed_before};
 use crate::plan::Plan;
 use crate::threads::Threads;
 
@@ -375,7 +375,7 @@ impl<'m, 'b> Session<'m, 'b> {
         let scratch = self.plan.scratch(self.progress.layers, scratch)?;
         let buffers = &mut conv_buffers(self.arena, layer, conv, scratch);
         let ConvBuffers { inputs, output, scratch } = buffers.as_mut()?;
-        let start = packed_start(&self.plan, &self.progress, layer.index)?;
+        let start = self.progress.packed + packed_before(&self.plan, self.progress.layers, layer.index)?;
         let end = start + plan.packed_len();
         let packed = self.packed.get(start..end)?;
         let weights = if packed.is_empty() { conv.weights } else { packed };
@@ -414,20 +414,4 @@ fn conv_buffers<'a>(
     let skip = if is_input { Some(values) } else { has_own.then_some(bytemuck::cast_slice(own)) };
     let (output, scratch) = (bytemuck::cast_slice_mut(output), bytemuck::cast_slice_mut(scratch));
     Some(ConvBuffers { inputs: Inputs { values, skip }, output, scratch })
-}
-
-/// Where the packed weights of a layer of the current group begin.
-#[inline(never)]
-fn packed_start(plan: &Plan<'_>, progress: &Progress, layer: usize) -> Option<usize> {
-    let mut start = progress.packed;
-    if PACKS && plan.packed_len() > 0 {
-        let model = plan.model();
-        let group = &model.sections.group(progress.layers);
-        for index in group.start..layer {
-            let mut earlier = model.layer(index)?;
-            earlier.restrict(&Piece::new(model, group, index, 0));
-            start += plan.conv(&earlier)?.packed_len();
-        }
-    }
-    Some(start)
 }

@@ -5,8 +5,11 @@ mod common;
 
 use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 
-use common::{Outputs, Random, Values, network, plans, streaming};
-use resi8::format::sections::{ENTRY_LEN, HEADER_LEN, SECTION_COUNT, SectionKind};
+use common::table::section;
+use common::{Builder, Outputs, Random, Values, WindowSpec, network, plans};
+use resi8::format::records::LayerRecord;
+use resi8::format::sections::SectionKind;
+use resi8::format::write::Content;
 use resi8::kernels::Kernels;
 use resi8::model::Op;
 use resi8::{
@@ -53,15 +56,28 @@ fn packs(isa: Isa) -> bool {
     Kernels::for_isa(isa).unwrap().direct.packing.is_some()
 }
 
-/// Networks, some of whose layers run by rows.
+/// Networks, every other one with layers that run by rows, and some with unused bytes before the weights of every layer: shorter than
+/// these, and longer.
 fn files() -> impl Iterator<Item = Vec<u8>> {
     (0..20).map(|seed| {
         let mut content = network(seed, Values::Random);
-        if seed % 2 == 1 {
-            streaming::stream(&mut content, &mut Random::new(seed));
+        if seed % 4 < 2 {
+            spread_weights(&mut content, &mut Random::new(seed));
         }
         content.to_bytes().unwrap()
     })
+}
+
+/// Puts unused bytes before the weights of every layer.
+fn spread_weights(content: &mut Content, random: &mut Random) {
+    let has_weights = |layer: &&mut LayerRecord| [LayerRecord::CONV, LayerRecord::DENSE].contains(&layer.op);
+    let mut added = 0;
+    for layer in content.layers.iter_mut().filter(has_weights) {
+        let (start, len) = (layer.weights as usize + added, random.pick(&[0, 1, 63, 64, 9000]));
+        content.weights.splice(start..start, std::iter::repeat_n(0x55, len));
+        added += len;
+        layer.weights = u32::try_from(start + len).unwrap();
+    }
 }
 
 /// What a session has packed, and what it computes of its self-test's input.
@@ -105,17 +121,43 @@ fn every_byte_is_read_once() {
         let file = ModelFile::read(&mut source, isa).unwrap();
         assert_eq!(file.model().file_len(), bytes.len());
         let of_conv = |layer: Layer<'_>| matches!(layer.op, Op::Conv(_)).then(|| layer.weight_count());
-        let packed: usize = file.model().layers().filter_map(of_conv).sum();
-        if packs(isa) {
-            assert!(source.read <= bytes.len() + HEADER_AND_TABLE - packed);
-        }
+        let weights: usize = file.model().layers().filter_map(of_conv).sum();
+        let left_out = bytes.len() - source.read;
+        assert!(if packs(isa) { left_out >= weights } else { left_out == 0 });
         load(&file, isa, &mut source).unwrap();
-        assert!(source.read <= bytes.len() + 2 * HEADER_AND_TABLE);
+        assert_eq!(source.read, bytes.len());
     }
 }
 
-/// Bytes that are read twice.
-const HEADER_AND_TABLE: usize = HEADER_LEN + SECTION_COUNT as usize * ENTRY_LEN;
+/// Nothing is packed of a network without a convolution, nor of one with transformed weights.
+#[test]
+fn nothing_to_leave_out() {
+    let mut b = Builder::new([4, 4, 3], Values::Random, 5);
+    let pooled = b.average_pool(0);
+    b.dense(pooled, 3);
+    let without_convolution = b.finish();
+    let mut behind_others = without_convolution.clone();
+    behind_others.weights.splice(0..0, [0x55; 64]);
+    behind_others.layers[1].weights = 64;
+    let mut b = Builder::new([4, 4, 3], Values::Random, 5);
+    let first = b.conv(0, 16, WindowSpec::POINT, None);
+    let second = b.conv(first, 16, WindowSpec::SAME3, None);
+    b.dense(second, 3);
+    let transformed = b.finish().with_transformed(&[1]).unwrap();
+    for (content, runs) in [(without_convolution, true), (behind_others, true), (transformed, false)] {
+        let bytes = content.to_bytes().unwrap();
+        for isa in Isa::available() {
+            let mut source = Source::new(&bytes);
+            let file = ModelFile::read(&mut source, isa).unwrap();
+            load(&file, if runs { isa } else { Isa::Portable }, &mut source).unwrap();
+            let mut damaged = bytes.clone();
+            *damaged.last_mut().unwrap() ^= 1;
+            let mut source = Source::new(&damaged);
+            let result = ModelFile::read(&mut source, isa).and_then(|file| load(&file, isa, &mut source));
+            assert!(matches!(result, Err(FileError::Load(LoadError::Checksum { .. }))), "{result:?}");
+        }
+    }
+}
 
 /// Begins a session.
 fn load(file: &ModelFile, isa: Isa, source: &mut Source) -> Result<(), FileError> {
@@ -168,7 +210,7 @@ fn a_file_that_changes_between_two_parts() {
     if !packs(isa) {
         return load(&file, isa, &mut source).unwrap();
     }
-    let weights = weights_of(&bytes);
+    let weights = section(&bytes, SectionKind::Weights);
     let packed = weights.end - file.model().layers().last().unwrap().weight_count();
     for at in weights.clone().step_by(7) {
         let mut changed = bytes.clone();
@@ -183,17 +225,7 @@ fn a_file_that_changes_between_two_parts() {
     }
     for len in [0, weights.start, weights.start + 1, packed - 1] {
         let error = load(&file, isa, &mut Source::new(&bytes[..len])).unwrap_err();
-        let FileError::Load(LoadError::Length { expected, found }) = error else { panic!("{len}: {error}") };
-        assert!(expected > found && found == len as u64);
+        let FileError::Load(error) = error else { panic!("{len}: {error}") };
+        assert_eq!(error, LoadError::Length { expected: bytes.len() as u64, found: len as u64 });
     }
-}
-
-/// Where in a file the weights are.
-fn weights_of(file: &[u8]) -> std::ops::Range<usize> {
-    let entry = HEADER_LEN + (SectionKind::Weights as usize - 1) * ENTRY_LEN;
-    let [start, len] = [4, 8].map(|at| {
-        let bytes = file[entry + at..].first_chunk().unwrap();
-        usize::try_from(u32::from_le_bytes(*bytes)).unwrap()
-    });
-    start..start + len
 }

@@ -4,8 +4,8 @@
 mod common;
 
 use std::io::Cursor;
-use std::ops::Range;
 
+use common::table::{section, set_entry};
 use common::{Builder, SkipSpec, Values, WindowSpec, network};
 use resi8::format::records::{ChannelRecord, TensorRecord, WindowRecord};
 use resi8::format::sections::{ENTRY_LEN, HEADER_LEN, SectionKind};
@@ -280,24 +280,6 @@ fn set_len(file: &mut Vec<u8>, len: usize) {
 fn set_byte(file: &mut [u8], kind: SectionKind, at: usize, value: u8) {
     let start = section(file, kind).start;
     file[start + at] = value;
-}
-
-/// Where the table says that a section is.
-fn section(file: &[u8], kind: SectionKind) -> Range<usize> {
-    let [start, len] = [1, 2].map(|field| {
-        let bytes = file[entry_place(kind, field)..].first_chunk().unwrap();
-        usize::try_from(u32::from_le_bytes(*bytes)).unwrap()
-    });
-    start..start + len
-}
-
-/// Changes a field of an entry of the section table: kind, offset or length.
-fn set_entry(file: &mut [u8], kind: SectionKind, field: usize, value: u32) {
-    *file[entry_place(kind, field)..].first_chunk_mut().unwrap() = value.to_le_bytes();
-}
-
-fn entry_place(kind: SectionKind, field: usize) -> usize {
-    HEADER_LEN + (kind as usize - 1) * ENTRY_LEN + 4 * field
 }
 
 type Change = fn(&mut Content);

@@ -151,7 +151,7 @@ pub fn plan_error(error: PlanError) -> anyhow::Error {
     }
 }
 
-/// Reads a model file, all of it.
+/// Reads a model file, all of it: for what runs no session of it, or several.
 ///
 /// # Errors
 /// It cannot be read; the message names it.
@@ -188,13 +188,13 @@ impl<T: Read + Seek + Debug> ReadSeek for T {}
 /// # Errors
 /// It cannot be read, or what is wrong with it; the message names the file.
 pub fn open(path: &Path, isa: Isa) -> Result<(ModelFile, Source)> {
-    let file = File::open(path).with_context(|| unreadable(path))?;
+    let mut file = File::open(path).with_context(|| unreadable(path))?;
     let metadata = file.metadata().with_context(|| unreadable(path))?;
     // The kernel's files have a length of 0, whatever they hold.
     let bytes: Box<dyn ReadSeek> = if metadata.is_file() && metadata.len() > 0 {
         Box::new(file)
     } else {
-        Box::new(Cursor::new(read(path)?))
+        Box::new(Cursor::new(Pages::of(&mut file).with_context(|| unreadable(path))?))
     };
     let mut source = Source { path: path.to_owned(), bytes };
     let file = ModelFile::read(&mut source.bytes, isa).map_err(|error| source.error(error))?;

@@ -29,13 +29,20 @@ impl Pages {
     /// # Errors
     /// It cannot be opened or read, is longer than a model can be, or the system has not that much address space.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let mut file = File::open(path)?;
+        Self::of(&mut File::open(path)?)
+    }
+
+    /// The same of one that is open.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn of(file: &mut File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let expected = if metadata.is_file() { metadata.len() } else { 0 };
         // A model states its length in 32 bits.
         let expected = u32::try_from(expected).map_err(|_| ErrorKind::FileTooLarge)?;
         let mut pages = Self::new(expected as usize)?;
-        pages.len = fill(&mut file, &mut pages)?;
+        pages.len = fill(file, &mut pages)?;
         let mut rest = Vec::new();
         file.read_to_end(&mut rest)?;
         if rest.is_empty() {

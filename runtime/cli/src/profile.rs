@@ -79,9 +79,9 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
     let (file, mut source) = file::open(&args.model.model, args.model.isa())?;
     let plan = args.threads.plan(file.model(), args.model.isa())?;
     let model = plan.model();
-    let input = args.input.load(plan.model())?;
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.load(plan, &mut source)?;
+    let input = args.input.load(plan.model())?;
     let mut stopwatch = Stopwatch { start: Instant::now(), times: vec![Vec::new(); model.layer_count()] };
     for _ in 0..args.runs.get() {
         input.set(&mut session)?;

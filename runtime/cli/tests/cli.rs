@@ -124,6 +124,14 @@ fn a_model_from_a_pipe() {
             outcome.failed(&["/dev/stdin", "bytes and should have"]);
         }
     }
+    // One that has a name and is written once.
+    let pipe = model.folder.path().join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| std::fs::write(&pipe, &model.bytes).unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_resi8-run"));
+        assert_eq!(run(command.arg("run").arg(&pipe).arg(picture())).succeeded(), expected);
+    });
     let mut command = Command::new(env!("CARGO_BIN_EXE_resi8-run"));
     run(command.args(["run", "/", &picture()])).failed(&["cannot read the model /", "check the path"]);
 }

@@ -20,7 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
         let mut source = Cursor::new(&file);
         let in_parts = match ModelFile::read(&mut source, isa) {
             Ok(in_parts) => in_parts,
-            Err(error) => return assert!(model.is_err(), "{error}"),
+            Err(error) => {
+                let expected = model.expect_err("refused in parts");
+                return assert_eq!(error.to_string(), expected.to_string());
+            }
         };
         let Ok(plan) = Plan::new(in_parts.model(), isa) else { continue };
         if plan.arena_len() > MAX_ARENA || plan.packed_len() > MAX_ARENA || in_parts.model().macs() > MAX_MACS

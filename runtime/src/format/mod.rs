@@ -1,10 +1,11 @@
 //! The model file: `docs/format.md` in code.
 //!
 //! [`records`] holds every record with its reader and its writer side by side, [`sections`] the header and the section
-//! table, `validate` every check that a file must pass before it is trusted, `streaming` those of layers that run by rows, [`problem`] what each of them says, [`mod@write`] the
+//! table, `validate` every check that a file must pass before it is trusted, `products` those of weights and channels, `streaming` those of layers that run by rows, [`problem`] what each of them says, [`mod@write`] the
 //! assembly of a file.
 
 pub mod problem;
+pub(crate) mod products;
 pub mod records;
 pub mod sections;
 mod streaming;

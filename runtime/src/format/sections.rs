@@ -100,8 +100,11 @@ pub const CHECKSUM_START: usize = 20;
 /// Bytes of one entry of the section table.
 pub const ENTRY_LEN: usize = 12;
 
-/// A file whose section table has been checked: the sections follow each other and are whole numbers of records. Nothing else is
-/// known of their content. Where they are is read when it is needed, so that this, and all that holds it, is small.
+/// Bytes of the header and the section table.
+pub const TABLE_END: usize = HEADER_LEN + SECTION_COUNT as usize * ENTRY_LEN;
+
+/// The sections of a file, where its table says that they are. When that has been checked they follow each other and are whole numbers of
+/// records. Nothing else is known of their content. Where they are is read when it is needed, so that this, and all that holds it, is small.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sections<'m> {
     file: &'m [u8],
@@ -113,7 +116,7 @@ pub(crate) struct Sections<'m> {
 impl<'m> Sections<'m> {
     /// Checks the header, the checksum and the section table.
     pub(crate) fn parse(file: &'m [u8]) -> Result<Self, LoadError> {
-        check_header(file)?;
+        check_header(file, file.len())?;
         check_checksum(file)?;
         let sections = Self::unchecked(file);
         sections.check_table()?;
@@ -147,14 +150,14 @@ impl<'m> Sections<'m> {
         0
     }
 
-    /// Checks the section table.
+    /// Checks the number of sections, and the section table.
     pub(crate) fn check_table(&self) -> Result<(), LoadError> {
         let file = self.file;
         let found = u16_at(file, 10).unwrap_or_default();
         if found != SECTION_COUNT {
             return Err(LoadError::SectionCount { expected: SECTION_COUNT, found });
         }
-        let mut cursor = Cursor { file, index: 0, end: HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN };
+        let mut cursor = Cursor { file, index: 0, end: TABLE_END };
         cursor.one_record::<{ GraphRecord::LEN }>(SectionKind::Graph)?;
         cursor.records::<{ TensorRecord::LEN }>(SectionKind::Tensors)?;
         cursor.records::<{ LayerRecord::LEN }>(SectionKind::Layers)?;
@@ -217,7 +220,7 @@ impl<'m> Sections<'m> {
         self.text(SectionKind::Info)
     }
 
-    /// The bytes of a section; the table names them, as [`Self::parse`] has seen.
+    /// The bytes of a section; none if the file does not hold what the table names.
     #[inline(never)]
     fn bytes(&self, kind: SectionKind) -> &'m [u8] {
         self.range(kind).and_then(|range| self.file.get(range)).unwrap_or_default()
@@ -284,23 +287,24 @@ fn u16_at(file: &[u8], at: usize) -> Option<u16> {
     file.get(at..)?.first_chunk().map(|bytes| u16::from_le_bytes(*bytes))
 }
 
-/// Magic, version and length, in this order: a file of another version may differ in all that follows.
-pub(crate) fn check_header(file: &[u8]) -> Result<(), LoadError> {
-    let too_short = LoadError::Length { expected: HEADER_LEN as u64, found: file.len() as u64 };
-    if !file.starts_with(&MAGIC) {
-        let cut_short = file.len() < MAGIC.len() && MAGIC.starts_with(file);
+/// Magic, version and length of a file of `len` bytes that begins with `start`, in this order: a file of another version may differ in all
+/// that follows.
+pub(crate) fn check_header(start: &[u8], len: usize) -> Result<(), LoadError> {
+    let too_short = LoadError::Length { expected: HEADER_LEN as u64, found: len as u64 };
+    if !start.starts_with(&MAGIC) {
+        let cut_short = start.len() < MAGIC.len() && MAGIC.starts_with(start);
         return Err(if cut_short { too_short } else { LoadError::Magic });
     }
-    let version = u16_at(file, 8).ok_or(too_short)?;
+    let version = u16_at(start, 8).ok_or(too_short)?;
     if version != FORMAT_VERSION {
         return Err(LoadError::Version { found: version, supported: FORMAT_VERSION });
     }
-    let length = u32_at(file, 12).ok_or(too_short)?;
-    if file.len() < HEADER_LEN {
+    if len < HEADER_LEN {
         return Err(too_short);
     }
-    if u64::from(length) != file.len() as u64 {
-        return Err(LoadError::Length { expected: length.into(), found: file.len() as u64 });
+    let expected = u32_at(start, 12).ok_or(too_short)?.into();
+    if expected != len as u64 {
+        return Err(LoadError::Length { expected, found: len as u64 });
     }
     Ok(())
 }

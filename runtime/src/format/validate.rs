@@ -2,11 +2,12 @@
 //! no two live tensors share memory, and no accumulator can wrap.
 
 use super::problem::Problem;
-use super::records::{ChannelRecord, LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
+use super::products::{Used, channel, check_accumulator, check_products};
+use super::records::{LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use super::sections::{SectionKind, Sections};
 use super::streaming;
 use super::{MAX_KERNEL, MAX_LAYERS, MAX_STRIDE, MAX_TEXT, TENSOR_ALIGN, lines};
-use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MAX_SKIP_SHIFT, MIN_SHIFT, skip_rounding};
+use crate::arith::MAX_SKIP_SHIFT;
 use crate::error::LoadError;
 use crate::kernels::transformed;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
@@ -113,39 +114,6 @@ fn check_tensor(tensor: &TensorRecord, index: usize, layers: usize, activation_b
         ensure(tensor.element == TensorRecord::I8, Problem::ActivationElement)?;
         ensure((index..layers).contains(&last_use), Problem::LastUse)
     }
-}
-
-/// How much of the weights and channel records the layers before have used. Each layer's stand behind those of the
-/// layers before it, so that reading them all takes time in proportion to the file.
-#[derive(Debug, Default)]
-struct Used {
-    weights: usize,
-    channels: usize,
-}
-
-impl Used {
-    fn weights<'m>(&mut self, sections: &Sections<'m>, layer: &LayerRecord, count: usize) -> Check<&'m [i8]> {
-        take(sections.weights(), &mut self.weights, layer.weights, count, Problem::Weights)
-    }
-
-    fn channels<'m>(
-        &mut self,
-        sections: &Sections<'m>,
-        layer: &LayerRecord,
-        count: usize,
-    ) -> Check<&'m [[u8; ChannelRecord::LEN]]> {
-        let problem = Problem::ChannelRecords;
-        take(sections.channels(), &mut self.channels, layer.channels, count, problem)
-    }
-}
-
-/// `count` entries from `start` on, which must not be before `used`.
-fn take<'m, T>(all: &'m [T], used: &mut usize, start: u32, count: usize, problem: Problem) -> Check<&'m [T]> {
-    let start = start as usize;
-    let entries =
-        all.get(start..).and_then(|rest| rest.get(..count)).filter(|_| start >= *used).ok_or(problem)?;
-    *used = start + count;
-    Ok(entries)
 }
 
 #[inline(never)]
@@ -291,137 +259,6 @@ fn check_skip(
     ensure(same_size, Problem::ShortcutSize)?;
     ensure(u32::from(layer.skip_channel) + u32::from(skip.c) <= output.c.into(), Problem::ShortcutChannels)?;
     Ok(skip.c)
-}
-
-/// Weights and channel records are there, and no accumulator of any output channel can reach the limit. If the weights are left out,
-/// that is for [`check_weights`] to say.
-fn check_products(
-    sections: &Sections<'_>,
-    used: &mut Used,
-    layer: &LayerRecord,
-    fan_in: u64,
-    channels: u16,
-    skip_channels: u16,
-) -> Check {
-    let too_many = Problem::WeightCount;
-    let fan_in = usize::try_from(fan_in).map_err(|_| too_many)?;
-    let form = WeightForm::of(layer, fan_in);
-    let count = form.len.checked_mul(channels.into()).ok_or(too_many)?;
-    let channels = used.channels(sections, layer, channels.into())?;
-    let weights = used.weights(sections, layer, count)?;
-    if used.weights <= sections.left_out() {
-        return Ok(());
-    }
-    ensure(weights.as_ptr().align_offset(form.align) == 0, Problem::TransformedAlignment)?;
-    check_sums(layer, &form, weights, channels, skip_channels)
-}
-
-/// The weights are in range and their sums as stated, and no accumulator of any output channel can reach the limit.
-fn check_sums(
-    layer: &LayerRecord,
-    form: &WeightForm,
-    weights: &[i8],
-    channels: &[[u8; ChannelRecord::LEN]],
-    skip_channels: u16,
-) -> Check {
-    let first = u32::from(layer.skip_channel);
-    let skip = first..first + u32::from(skip_channels);
-    let mut largest = 0;
-    for ((weights, record), index) in weights.chunks_exact(form.len.max(1)).zip(channels).zip(0u32..) {
-        let channel = channel(record)?;
-        let term = check_skip_multiplier(&channel, layer.skip_shift, skip.contains(&index))?;
-        let sum = (form.magnitude)(weights).ok_or(form.problem)?;
-        check_accumulator(&channel, sum.saturating_mul(128).saturating_add(term), form.shift)?;
-        largest = largest.max(sum);
-    }
-    ensure(largest == layer.weight_sum.into(), Problem::WeightSum)
-}
-
-/// What [`validate`] could not check of a convolution, because the weights were left out.
-#[cfg(feature = "std")]
-pub(crate) fn check_weights(sections: &Sections<'_>, index: usize, weights: &[i8]) -> Result<(), LoadError> {
-    let check = || {
-        let layer = LayerRecord::read(sections.layers().get(index).ok_or(Problem::LayerCount)?);
-        let output = tensor(sections, index + 1)?;
-        let skip_channels = check_skip(sections, &layer, index, &output)?;
-        let channels = sections.channels().get(layer.channels as usize..).unwrap_or_default();
-        let channels = channels.get(..output.c.into()).ok_or(Problem::ChannelRecords)?;
-        let form = WeightForm::of(&layer, weights.len() / channels.len().max(1));
-        check_sums(&layer, &form, weights, channels, skip_channels)
-    };
-    check().map_err(|problem| LoadError::Layer { index, problem })
-}
-
-/// How the weights of a layer are stored.
-struct WeightForm {
-    /// Bytes of an output channel.
-    len: usize,
-    /// What their place in memory is a multiple of.
-    align: usize,
-    /// The sum of an output channel's magnitudes, if its weights are in range.
-    magnitude: fn(&[i8]) -> Option<u64>,
-    /// What is wrong when they are not.
-    problem: Problem,
-    /// By how much their accumulators are shifted left.
-    shift: u8,
-}
-
-impl WeightForm {
-    /// That of a layer with `fan_in` weights an output channel.
-    fn of(layer: &LayerRecord, fan_in: usize) -> Self {
-        let neutral = Self {
-            len: fan_in,
-            align: 1,
-            magnitude,
-            problem: Problem::WeightOutOfRange,
-            shift: layer.acc_shift,
-        };
-        match layer.op {
-            LayerRecord::TRANSFORMED_CONV if cfg!(feature = "transformed-weights") => Self {
-                len: transformed::weights_len(fan_in / 9),
-                align: transformed::WEIGHTS_ALIGN,
-                magnitude: transformed::magnitude,
-                problem: Problem::NotTransformed,
-                shift: transformed::SHIFT,
-            },
-            _ => neutral,
-        }
-    }
-}
-
-/// A channel record whose unused bytes are 0.
-fn channel(record: &[u8; ChannelRecord::LEN]) -> Check<ChannelRecord> {
-    ensure(record.ends_with(&[0; 3]), Problem::ChannelUnusedBytes)?;
-    Ok(ChannelRecord::read(record))
-}
-
-/// Sum of the weights' magnitudes; `None` when one of them is -128.
-///
-/// Summed in pieces whose total fits 16 bits, which compiles to vector code of short lanes.
-fn magnitude(weights: &[i8]) -> Option<u64> {
-    weights.chunks(512).try_fold(0, |total, piece| {
-        let highest = piece.iter().fold(0, |highest: u8, &w| highest.max(w.unsigned_abs()));
-        let sum = piece.iter().fold(0, |sum: u16, &w| sum.wrapping_add(w.unsigned_abs().into()));
-        (highest < i8::MIN.unsigned_abs()).then_some(total + u64::from(sum))
-    })
-}
-
-/// Largest magnitude that the shortcut adds to this channel's accumulator.
-fn check_skip_multiplier(channel: &ChannelRecord, shift: u8, joined: bool) -> Check<u64> {
-    ensure(joined || channel.skip_multiplier == 0, Problem::MultiplierWithoutShortcut)?;
-    let product = 255 * u64::from(channel.skip_multiplier.unsigned_abs())
-        + u64::from(skip_rounding(shift).unsigned_abs());
-    ensure(product < 1 << 31, Problem::ShortcutWraps)?;
-    Ok((product >> shift) + 1)
-}
-
-/// The requantization is in range and `(|bias| + reach) << acc_shift` stays below the limit.
-fn check_accumulator(channel: &ChannelRecord, reach: u64, acc_shift: u8) -> Check {
-    ensure(channel.mantissa >= 1 << 30, Problem::Mantissa)?;
-    ensure((MIN_SHIFT..=MAX_SHIFT).contains(&channel.shift), Problem::Shift)?;
-    let largest = u64::from(channel.bias.unsigned_abs()).saturating_add(reach);
-    let limit = ACCUMULATOR_LIMIT.unsigned_abs();
-    ensure(acc_shift < 30 && largest < limit >> acc_shift, Problem::AccumulatorWraps)
 }
 
 fn check_max_pool(layer: &LayerRecord, input: &TensorRecord, output: &TensorRecord) -> Check {

@@ -5,7 +5,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::records::{ChannelRecord, GraphRecord, LayerRecord, PreprocessRecord, TensorRecord};
-use super::sections::{CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SECTION_COUNT, SectionKind};
+use super::sections::{CHECKSUM_START, ENTRY_LEN, HEADER_LEN, SECTION_COUNT, SectionKind, TABLE_END};
 use super::{FORMAT_VERSION, MAGIC, crc32};
 use crate::kernels::transformed;
 use crate::preprocess::Preprocess;
@@ -45,7 +45,7 @@ impl Content {
         file.extend(MAGIC);
         file.extend(FORMAT_VERSION.to_le_bytes());
         file.extend(SECTION_COUNT.to_le_bytes());
-        file.resize(HEADER_LEN + SectionKind::ALL.len() * ENTRY_LEN, 0);
+        file.resize(TABLE_END, 0);
         for (index, kind) in SectionKind::ALL.into_iter().enumerate() {
             self.append_section(&mut file, index, kind)?;
         }

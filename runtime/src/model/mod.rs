@@ -22,8 +22,8 @@ pub use window::Window;
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'m> {
     pub(crate) sections: Sections<'m>,
-    pub(crate) order: ChannelOrder,
-    pub(crate) resize: Resize,
+    order: ChannelOrder,
+    resize: Resize,
 }
 
 impl<'m> Model<'m> {
@@ -41,6 +41,12 @@ impl<'m> Model<'m> {
     pub(crate) fn of(sections: Sections<'m>) -> Result<Self, LoadError> {
         let Preprocess { order, resize, .. } = validate::validate(&sections)?;
         Ok(Self { sections, order, resize })
+    }
+
+    /// That of sections which [`Self::of`] has checked, with the preprocessing that it has found.
+    #[cfg(feature = "std")]
+    pub(crate) const fn of_checked(sections: Sections<'m>, found: Preprocess) -> Self {
+        Self { sections, order: found.order, resize: found.resize }
     }
 
     /// Number of layers.
