@@ -1,16 +1,21 @@
 //! Whole networks with one and with two threads and every instruction set that this CPU has; `Gelem/s` is GMAC/s. The
-//! portable kernels run ResNet-8 only.
+//! portable kernels run ResNet-8 only. And what it takes to load them: from opening a file to a session of this CPU's best instruction set, with memory
+//! of its own, from all of the file in memory (`whole`) and in parts (`parts`).
 //!
 //! `RESI8_BENCH_MODEL` names a model file to measure instead of the networks with random weights. Every session passes
 //! its self-test first: the large networks' comes from the portable kernels, that of the others from a naive interpreter.
 
+use std::error::Error;
+use std::fs::File;
 use std::hint::black_box;
+use std::io::Write;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use resi8::format::SelfTestPixels;
-use resi8::{AlignedBuf, Buffers, Isa, Model, Plan, Session};
+use resi8::{AlignedBuf, Buffers, Isa, Model, ModelFile, Plan, Session};
 use resi8_benches::Network;
 
 /// What the portable kernels need not run.
@@ -21,7 +26,7 @@ fn files() -> Vec<(String, Vec<u8>)> {
     match std::env::var("RESI8_BENCH_MODEL") {
         Ok(path) => {
             let file = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-            let name = std::path::Path::new(&path).file_stem().unwrap_or_default();
+            let name = Path::new(&path).file_stem().unwrap_or_default();
             vec![(name.display().to_string(), file)]
         }
         Err(_) => Network::ALL.iter().map(|network| (network.name.into(), (network.file)())).collect(),
@@ -52,9 +57,51 @@ fn networks(criterion: &mut Criterion) {
     }
 }
 
+/// Makes a session in memory of its own and hands it on.
+fn with_session<E: Into<Box<dyn Error>>>(
+    plan: Plan<'_>,
+    load: impl FnOnce(Plan<'_>, Buffers<'_>) -> Result<(), E>,
+) -> Result<(), Box<dyn Error>> {
+    let mut arena = AlignedBuf::new(plan.arena_len())?;
+    let mut packed = AlignedBuf::new(plan.packed_len())?;
+    load(plan, Buffers { arena: arena.as_mut(), packed: packed.as_mut() }).map_err(Into::into)
+}
+
+type Loading = fn(&Path, fn(Session<'_, '_>)) -> Result<(), Box<dyn Error>>;
+
+const LOADING: [(&str, Loading); 2] = [
+    ("whole", |path, with| {
+        let file = std::fs::read(path)?;
+        let plan = Plan::new(Model::parse(&file)?, Isa::best())?;
+        with_session(plan, |plan, buffers| Session::new(plan, buffers).map(with))
+    }),
+    ("parts", |path, with| {
+        let mut source = File::open(path)?;
+        let file = ModelFile::read(&mut source, Isa::best())?;
+        let plan = Plan::new(file.model(), Isa::best())?;
+        with_session(plan, |plan, buffers| Session::load(plan, buffers, &mut source).map(with))
+    }),
+];
+
+fn loading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("loading");
+    for (name, file) in files() {
+        let mut place = tempfile::NamedTempFile::new().expect("a folder for temporary files");
+        place.write_all(&file).expect("room for a network");
+        group.throughput(Throughput::Bytes(file.len() as u64));
+        for (how, load) in LOADING {
+            let right = |mut session: Session<'_, '_>| session.self_test().expect("loaded as it was made");
+            load(place.path(), right).unwrap_or_else(|error| panic!("{name}, {how}: {error}"));
+            group.bench_function(format!("{name}/{how}"), |bencher| {
+                bencher.iter(|| load(black_box(place.path()), |session| drop(black_box(session))));
+            });
+        }
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(Duration::from_secs(1));
-    targets = networks
+    targets = networks, loading
 }
 criterion_main!(benches);
