@@ -1,6 +1,7 @@
 //! Whole networks with one and with two threads and every instruction set that this CPU has; `Gelem/s` is GMAC/s. The
 //! portable kernels run ResNet-8 only. And what it takes to load them: from opening a file to a session of this CPU's best instruction set, with memory
-//! of its own, from all of the file in memory (`whole`) and in parts (`parts`).
+//! of its own, from all of the file in memory (`whole`) and in parts (`parts`), and its end. Most of that memory is used again and again here; a new
+//! process, as `resi8-run bench` is one, has to wait for the system to provide it, and for twice as much of it with the whole file.
 //!
 //! `RESI8_BENCH_MODEL` names a model file to measure instead of the networks with random weights. Every session passes
 //! its self-test first: the large networks' comes from the portable kernels, that of the others from a naive interpreter.
@@ -11,6 +12,7 @@ use std::hint::black_box;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -22,6 +24,8 @@ use resi8_benches::Network;
 const PORTABLE_MACS: u64 = 20_000_000;
 
 /// Name and file of every network.
+static FILES: LazyLock<Vec<(String, Vec<u8>)>> = LazyLock::new(files);
+
 fn files() -> Vec<(String, Vec<u8>)> {
     match std::env::var("RESI8_BENCH_MODEL") {
         Ok(path) => {
@@ -34,9 +38,9 @@ fn files() -> Vec<(String, Vec<u8>)> {
 }
 
 fn networks(criterion: &mut Criterion) {
-    for (name, file) in files() {
-        let model = Model::parse(&file).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let mut group = criterion.benchmark_group(&name);
+    for (name, file) in &*FILES {
+        let model = Model::parse(file).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(model.macs()));
         for isa in Isa::available().filter(|&isa| isa != Isa::Portable || model.macs() <= PORTABLE_MACS) {
             for threads in [1, 2].map(|threads| NonZeroUsize::new(threads).expect("not 0")) {
@@ -85,9 +89,9 @@ const LOADING: [(&str, Loading); 2] = [
 
 fn loading(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("loading");
-    for (name, file) in files() {
+    for (name, file) in &*FILES {
         let mut place = tempfile::NamedTempFile::new().expect("a folder for temporary files");
-        place.write_all(&file).expect("room for a network");
+        place.write_all(file).expect("room for a network");
         group.throughput(Throughput::Bytes(file.len() as u64));
         for (how, load) in LOADING {
             let right = |mut session: Session<'_, '_>| session.self_test().expect("loaded as it was made");

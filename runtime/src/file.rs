@@ -4,7 +4,6 @@
 //! [`Session::load`](crate::Session::load) reads it layer by layer. All checks are made all the same, and find the same errors as
 //! [`Model::parse`] does.
 
-use core::ops::Range;
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 
 use thiserror::Error;
@@ -14,9 +13,9 @@ use crate::format::records::LayerRecord;
 use crate::format::sections::{
     CHECKSUM_START, SectionKind, Sections, TABLE_END, check_header, compare_checksum,
 };
-use crate::format::{WEIGHTS_ALIGN, crc32, crc32_behind};
+use crate::format::{crc32, crc32_behind};
 use crate::kernels::Kernels;
-use crate::model::{Conv, Op};
+use crate::model::{Conv, Layer, Op};
 use crate::packing::Weights;
 use crate::plan::Plan;
 use crate::{AlignedBuf, Isa, LoadError, Model, Preprocess, RunError};
@@ -53,7 +52,7 @@ pub enum FileError {
 /// ```
 #[derive(Debug)]
 pub struct ModelFile {
-    /// As long as the file; where weights were left out, zeros that nobody has touched.
+    /// Without the weights that are left out.
     bytes: AlignedBuf,
     left_out: usize,
     preprocess: Preprocess,
@@ -67,97 +66,108 @@ impl ModelFile {
     /// The source is the file and nothing else, from its first byte to its last.
     ///
     /// # Errors
-    /// It cannot be read, there is no memory for it, or what [`Model::parse`] says of it; what is wrong with nothing but the weights that
-    /// are left out, or the checksum, is an error of [`Session::load`](crate::Session::load).
+    /// It cannot be read, there is no memory for it, or what [`Model::parse`] says of it. If weights were left out, a wrong checksum, or a
+    /// rule that only those weights break, is an error of [`Session::load`](crate::Session::load) instead.
     pub fn read(source: &mut (impl Read + Seek), isa: Isa) -> Result<Self, FileError> {
-        let mut bytes = header_and_table(source)?;
-        let packs = Kernels::for_isa(isa).is_some_and(|kernels| kernels.direct.packing.is_some());
-        let left_out = if packs { read_without_weights(source, bytes.as_mut())? } else { 0 };
-        if left_out > 0 {
-            let sections = Sections::unchecked(bytes.as_ref()).without_weights(left_out);
-            if let Ok(model) = sections.check_table().and_then(|()| Model::of(sections)) {
-                let preprocess = model.preprocess();
-                return Ok(Self { bytes, left_out, preprocess });
+        let mut source = Source::of(source)?;
+        let mut table = [0; TABLE_END];
+        let table = table.split_at_mut(source.len.min(TABLE_END)).0;
+        source.file.rewind()?;
+        source.read(table)?;
+        check_header(table, source.len)?;
+        if Kernels::for_isa(isa).is_some_and(|kernels| kernels.direct.packing.is_some()) {
+            // If something is wrong, it may be the checksum, which comes first.
+            if let Some(file) = Self::leaving_out_weights(&mut source, table)? {
+                return Ok(file);
             }
         }
-        // If something is wrong, it may be the checksum, which comes first.
-        read_part(source, bytes.as_mut(), TABLE_END..usize::MAX)?;
+        let bytes = source.read_behind(table, 0, source.len)?;
         let preprocess = Model::parse(bytes.as_ref())?.preprocess();
         Ok(Self { bytes, left_out: 0, preprocess })
     }
 
-    /// The model. Weights that were left out are 0 in it, and their sums are not proved yet.
+    /// Reads what is behind the section table, but for the weights that are packed; `None` when there are none or something is wrong.
+    fn leaving_out_weights(
+        source: &mut Source<'_, impl Read + Seek>,
+        table: &[u8],
+    ) -> Result<Option<Self>, FileError> {
+        let weights = Sections::unchecked(table).range(SectionKind::Weights).unwrap_or_default();
+        if weights.start < table.len() || source.len < weights.end {
+            return Ok(None);
+        }
+        let before = source.read_behind(table, 0, weights.start)?;
+        let left_out = len_to_leave_out(&Sections::unchecked(before.as_ref())).unwrap_or_default();
+        if left_out == 0 {
+            return Ok(None);
+        }
+        let bytes = source.read_behind(before.as_ref(), left_out, source.len)?;
+        let sections = Sections::unchecked(bytes.as_ref()).leaving_out(left_out);
+        let model = sections.check_table().and_then(|()| Model::of(sections));
+        let preprocess = model.map(|model| model.preprocess());
+        Ok(preprocess.ok().map(|preprocess| Self { bytes, left_out, preprocess }))
+    }
+
+    /// The model. What was left out is missing in it: the weights of convolutions are empty, and their stated sums are not proved yet.
     #[must_use]
     pub fn model(&self) -> Model<'_> {
-        let sections = Sections::unchecked(self.bytes.as_ref()).without_weights(self.left_out);
+        let sections = Sections::unchecked(self.bytes.as_ref()).leaving_out(self.left_out);
         Model::of_checked(sections, self.preprocess)
     }
 }
 
-/// Memory for a file, with its header, which is checked, and its section table.
-fn header_and_table(source: &mut (impl Read + Seek)) -> Result<AlignedBuf, FileError> {
-    let len = source.seek(SeekFrom::End(0))?;
-    // A model states its length in 32 bits.
-    let len = u32::try_from(len).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))? as usize;
-    let mut start = [0; TABLE_END];
-    let start = start.split_at_mut(len.min(TABLE_END)).0;
-    source.rewind()?;
-    read_exactly(source, start, len)?;
-    check_header(start, len)?;
-    let mut bytes = AlignedBuf::new(len)?;
-    bytes.as_mut().iter_mut().zip(start).for_each(|(byte, read)| *byte = *read);
-    Ok(bytes)
-}
-
-/// Reads what is behind the table, but for the weights of convolutions; returns how many bytes of weights that leaves out.
-fn read_without_weights(source: &mut (impl Read + Seek), bytes: &mut [u8]) -> Result<usize, FileError> {
-    let weights = Sections::unchecked(bytes).range(SectionKind::Weights).unwrap_or_default();
-    let start = weights.start.max(TABLE_END);
-    read_part(source, bytes, TABLE_END..start)?;
-    let left_out = packed_weights(&Sections::unchecked(bytes)).unwrap_or_default();
-    if left_out > 0 {
-        read_part(source, bytes, start.saturating_add(left_out)..usize::MAX)?;
-    }
-    Ok(left_out)
-}
-
-/// How many of the first bytes of the weights are packed, of a file that may be wrong: those of convolutions, unless the converter has
-/// transformed some, which no kernels do that pack.
-fn packed_weights(sections: &Sections<'_>) -> Option<usize> {
-    let len = sections.range(SectionKind::Weights)?.len();
+/// How many of the first bytes of the weights are packed, of a file that may be wrong: those of convolutions, none if the converter has
+/// transformed some, because kernels that pack cannot run those.
+fn len_to_leave_out(sections: &Sections<'_>) -> Option<usize> {
+    let all = sections.range(SectionKind::Weights)?.len();
     let mut layers = sections.layers().iter().map(LayerRecord::read);
     let first =
         layers.find(|layer| [LayerRecord::DENSE, LayerRecord::TRANSFORMED_CONV].contains(&layer.op))?;
-    Some(first.weights as usize).filter(|start| first.op == LayerRecord::DENSE && *start <= len)
+    let start = first.weights as usize;
+    (first.op == LayerRecord::DENSE && start <= all).then_some(start)
 }
 
-/// Reads what the file has of these bytes.
-fn read_part(
-    source: &mut (impl Read + Seek),
-    bytes: &mut [u8],
-    Range { start, end }: Range<usize>,
-) -> Result<(), FileError> {
-    let len = bytes.len();
-    let Some(part) = bytes.get_mut(start..end.min(len)) else { return Ok(()) };
-    source.seek(SeekFrom::Start(start as u64))?;
-    read_exactly(source, part, len)
+/// A file and its length when it was first looked at.
+struct Source<'s, R> {
+    file: &'s mut R,
+    len: usize,
 }
 
-/// Fills `part` with the next bytes of a file of `len` bytes.
-fn read_exactly(source: &mut (impl Read + Seek), part: &mut [u8], len: usize) -> Result<(), FileError> {
-    let Err(error) = source.read_exact(part) else { return Ok(()) };
-    if error.kind() == ErrorKind::UnexpectedEof {
-        let found = source.seek(SeekFrom::End(0))?;
-        if found < len as u64 {
-            return Err(LoadError::Length { expected: len as u64, found }.into());
-        }
+impl<'s, R: Read + Seek> Source<'s, R> {
+    fn of(file: &'s mut R) -> io::Result<Self> {
+        let len = file.seek(SeekFrom::End(0))?;
+        let len = usize::try_from(len).map_err(|_| io::Error::from(ErrorKind::FileTooLarge))?;
+        Ok(Self { file, len })
     }
-    Err(error.into())
+
+    /// Reads the next bytes.
+    fn read(&mut self, bytes: &mut [u8]) -> Result<(), FileError> {
+        let Err(error) = self.file.read_exact(bytes) else { return Ok(()) };
+        if error.kind() == ErrorKind::UnexpectedEof {
+            let (expected, found) = (self.len as u64, self.file.seek(SeekFrom::End(0))?);
+            if found < expected {
+                return Err(LoadError::Length { expected, found }.into());
+            }
+        }
+        Err(error.into())
+    }
+
+    /// The bytes before byte `end`, of which the first ones have been read and the `left_out` behind these are left out.
+    fn read_behind(&mut self, first: &[u8], left_out: usize, end: usize) -> Result<AlignedBuf, FileError> {
+        let mut bytes = AlignedBuf::new(end - left_out)?;
+        let (start, rest) = bytes.as_mut().split_at_mut(first.len());
+        start.copy_from_slice(first);
+        self.file.seek(SeekFrom::Start((first.len() + left_out) as u64))?;
+        self.read(rest)?;
+        Ok(bytes)
+    }
 }
+
+/// Bytes that are passed over at a time, at least.
+const SHORTEST_BUFFER: usize = 1 << 16;
 
 /// Reads the weights that a [`ModelFile`] has left out, in the order of the file, and checks them.
 pub(crate) struct WeightReader<'s, 'm, R> {
-    source: &'s mut R,
+    source: Source<'s, R>,
     sections: Sections<'m>,
     /// Holds one layer's at a time.
     buffer: AlignedBuf,
@@ -171,23 +181,21 @@ pub(crate) struct WeightReader<'s, 'm, R> {
 
 impl<'s, 'm, R: Read + Seek> WeightReader<'s, 'm, R> {
     /// Begins to read; `None` when nothing was left out.
-    pub(crate) fn new(plan: &Plan<'m>, source: &'s mut R) -> Result<Option<Self>, FileError> {
+    pub(crate) fn new(plan: &Plan<'m>, file: &'s mut R) -> Result<Option<Self>, FileError> {
         let sections = plan.model().sections;
         if sections.left_out() == 0 {
             return Ok(None);
         }
-        let mut longest = 0;
-        for layer in plan.model().layers() {
-            let Op::Conv(conv) = &layer.op else { continue };
-            if let Some(place) = left_out(&sections, layer.index, conv) {
-                let packed = plan.conv(&layer).is_some_and(|plan| plan.packed_len() > 0);
-                packed.then_some(()).ok_or(RunError::WeightsLeftOut)?;
-                longest = place.len().max(longest);
-            }
+        // The condition on which `ModelFile::read` leaves them out.
+        if plan.kernels().direct.packing.is_none() {
+            return Err(RunError::WeightsLeftOut.into());
         }
+        let is_conv = |layer: &Layer<'_>| matches!(layer.op, Op::Conv(_));
+        let longest = plan.model().layers().filter(is_conv).map(|layer| layer.weight_count()).max();
+        let buffer = AlignedBuf::new(longest.unwrap_or_default().max(SHORTEST_BUFFER))?;
         let start = sections.range(SectionKind::Weights).unwrap_or_default().start;
-        source.seek(SeekFrom::Start(start as u64))?;
-        let buffer = AlignedBuf::new(longest.max(WEIGHTS_ALIGN))?;
+        file.seek(SeekFrom::Start(start as u64))?;
+        let source = Source { file, len: sections.file_len() };
         let checksum = crc32(sections.file().get(CHECKSUM_START..start).unwrap_or_default());
         Ok(Some(Self { source, sections, buffer, start, done: 0, checksum }))
     }
@@ -197,7 +205,7 @@ impl<'s, 'm, R: Read + Seek> WeightReader<'s, 'm, R> {
         let bytes = self.buffer.as_mut();
         let len = len.min(bytes.len());
         let bytes = bytes.get_mut(..len).unwrap_or_default();
-        read_exactly(self.source, bytes, self.sections.file().len())?;
+        self.source.read(bytes)?;
         self.done += len;
         self.checksum = crc32_behind(self.checksum, bytes);
         Ok(bytemuck::cast_slice(bytes))
@@ -214,7 +222,7 @@ impl<'s, 'm, R: Read + Seek> WeightReader<'s, 'm, R> {
     /// Reads what is left, and compares the checksum of the whole file.
     pub(crate) fn check_rest(&mut self) -> Result<(), FileError> {
         self.pass(self.sections.left_out())?;
-        let behind = self.sections.file().get(self.start + self.done..).unwrap_or_default();
+        let behind = self.sections.file().get(self.start..).unwrap_or_default();
         Ok(compare_checksum(self.sections.file(), crc32_behind(self.checksum, behind))?)
     }
 }
@@ -222,19 +230,16 @@ impl<'s, 'm, R: Read + Seek> WeightReader<'s, 'm, R> {
 impl<R: Read + Seek> Weights for WeightReader<'_, '_, R> {
     type Error = FileError;
 
-    fn of<'w>(&'w mut self, layer: usize, conv: &Conv<'w>) -> Result<&'w [i8], FileError> {
-        let Some(place) = left_out(&self.sections, layer, conv) else { return Ok(conv.weights) };
-        self.pass(place.start)?;
-        let sections = self.sections;
-        let weights = self.read(place.len())?;
-        check_weights(&sections, layer, conv, weights)?;
+    fn of<'w>(&'w mut self, layer: &Layer<'w>) -> Result<&'w [i8], FileError> {
+        let index = layer.index;
+        let (Op::Conv(Conv { channels, .. }), Some(record)) = (&layer.op, self.sections.layers().get(index))
+        else {
+            return Err(RunError::Internal { layer: index }.into());
+        };
+        let record = LayerRecord::read(record);
+        self.pass(record.weights as usize)?;
+        let weights = self.read(layer.weight_count())?;
+        check_weights(&record, *channels, weights).map_err(|problem| LoadError::Layer { index, problem })?;
         Ok(weights)
     }
-}
-
-/// Where in the section the weights of a convolution are, if they were left out.
-fn left_out(sections: &Sections<'_>, layer: usize, conv: &Conv<'_>) -> Option<Range<usize>> {
-    let start = LayerRecord::read(sections.layers().get(layer)?).weights as usize;
-    let place = start..start + conv.weights.len();
-    (place.end <= sections.left_out()).then_some(place)
 }

@@ -4,7 +4,7 @@ use core::ops::Range;
 
 use crate::error::RunError;
 use crate::group::Piece;
-use crate::model::{Conv, Op};
+use crate::model::{Layer, Op};
 use crate::plan::Plan;
 
 /// No table of a microcontroller packs weights, so that nothing of it is linked there.
@@ -16,8 +16,8 @@ pub(crate) trait Weights {
     /// Why they do not come.
     type Error: From<RunError>;
 
-    /// Those of convolution `layer`. They are asked for in the order of the layers.
-    fn of<'w>(&'w mut self, layer: usize, conv: &Conv<'w>) -> Result<&'w [i8], Self::Error>;
+    /// Those of a convolution. All convolutions are asked for, in the order of the layers.
+    fn of<'w>(&'w mut self, layer: &Layer<'w>) -> Result<&'w [i8], Self::Error>;
 }
 
 /// The model has them.
@@ -26,8 +26,11 @@ pub(crate) struct InModel;
 impl Weights for InModel {
     type Error = RunError;
 
-    fn of<'w>(&'w mut self, _: usize, conv: &Conv<'w>) -> Result<&'w [i8], RunError> {
-        Ok(conv.weights)
+    fn of<'w>(&'w mut self, layer: &Layer<'w>) -> Result<&'w [i8], RunError> {
+        match &layer.op {
+            Op::Conv(conv) => Ok(conv.weights),
+            _ => Err(RunError::Internal { layer: layer.index }),
+        }
     }
 }
 
@@ -43,12 +46,14 @@ pub(crate) fn pack_weights<W: Weights>(
     for (group, index) in plan.model().sections.groups().flat_map(pieces) {
         let broken = RunError::Internal { layer: index };
         let mut layer = plan.model().layer(index).ok_or(broken)?;
+        if !matches!(layer.op, Op::Conv(_)) {
+            continue;
+        }
+        let weights = weights.of(&layer)?;
         layer.restrict(&Piece::new(plan.model(), &group, index, 0));
-        let Op::Conv(mut conv) = layer.op else { continue };
         let conv_plan = plan.conv(&layer).ok_or(broken)?;
         let (own, behind) = rest.split_at_mut_checked(conv_plan.packed_len()).ok_or(broken)?;
-        conv.weights = weights.of(index, &conv)?;
-        conv_plan.pack(&layer, &conv, plan.kernels(), own).ok_or(broken)?;
+        conv_plan.pack(&layer, weights, plan.kernels(), own).ok_or(broken)?;
         rest = behind;
     }
     Ok(())

@@ -13,7 +13,8 @@ use resi8::format::write::Content;
 use resi8::kernels::Kernels;
 use resi8::model::Op;
 use resi8::{
-    AlignedBuf, Buffers, FileError, Isa, Layer, LoadError, Model, ModelFile, Plan, RunError, Session,
+    AlignedBuf, Buffers, ChannelOrder, FileError, Isa, Layer, LoadError, Model, ModelFile, Plan, Problem,
+    Resize, RunError, Session,
 };
 
 /// How a [`Source`] fails.
@@ -56,13 +57,16 @@ fn packs(isa: Isa) -> bool {
     Kernels::for_isa(isa).unwrap().direct.packing.is_some()
 }
 
-/// Networks, every other one with layers that run by rows, and some with unused bytes before the weights of every layer: shorter than
-/// these, and longer.
+/// Networks, every other one with layers that run by rows, some with unused bytes before the weights of every layer, shorter than
+/// these and longer, and some whose pictures are blue first and stretched.
 fn files() -> impl Iterator<Item = Vec<u8>> {
     (0..20).map(|seed| {
         let mut content = network(seed, Values::Random);
         if seed % 4 < 2 {
             spread_weights(&mut content, &mut Random::new(seed));
+        }
+        if seed % 3 == 0 && content.preprocess.order == ChannelOrder::Rgb {
+            (content.preprocess.order, content.preprocess.resize) = (ChannelOrder::Bgr, Resize::Stretch);
         }
         content.to_bytes().unwrap()
     })
@@ -73,7 +77,7 @@ fn spread_weights(content: &mut Content, random: &mut Random) {
     let has_weights = |layer: &&mut LayerRecord| [LayerRecord::CONV, LayerRecord::DENSE].contains(&layer.op);
     let mut added = 0;
     for layer in content.layers.iter_mut().filter(has_weights) {
-        let (start, len) = (layer.weights as usize + added, random.pick(&[0, 1, 63, 64, 9000]));
+        let (start, len) = (layer.weights as usize + added, random.pick(&[0, 1, 63, 64, 9000, 200_000]));
         content.weights.splice(start..start, std::iter::repeat_n(0x55, len));
         added += len;
         layer.weights = u32::try_from(start + len).unwrap();
@@ -104,6 +108,11 @@ fn sessions_are_those_of_a_whole_file() {
             let in_parts = Plan::new(file.model(), isa).unwrap();
             let in_parts = in_parts.with_threads(plan.threads().try_into().unwrap()).unwrap();
             assert_eq!((in_parts.arena_len(), in_parts.packed_len()), (plan.arena_len(), plan.packed_len()));
+            let described = |plan: &Plan<'_>| {
+                let model = plan.model();
+                (model.file_len(), model.macs(), model.operations(), model.parameters(), model.preprocess())
+            };
+            assert_eq!(described(&in_parts), described(&plan));
             assert!(
                 results(&in_parts, |plan, buffers| Session::load(plan, buffers, &mut source).unwrap())
                     == expected,
@@ -127,6 +136,45 @@ fn every_byte_is_read_once() {
         load(&file, isa, &mut source).unwrap();
         assert_eq!(source.read, bytes.len());
     }
+}
+
+/// Nothing is left out for kernels that are not here.
+#[test]
+fn other_instruction_sets() {
+    let bytes = network(0, Values::Random).to_bytes().unwrap();
+    for isa in Isa::ALL.iter().copied().filter(|isa| Kernels::for_isa(*isa).is_none()) {
+        let file = ModelFile::read(&mut Source::new(&bytes), isa).unwrap();
+        load(&file, Isa::Portable, &mut Source::new(&bytes)).unwrap();
+    }
+}
+
+/// What is no weight is checked before there is a model.
+#[test]
+fn channel_records_are_checked_at_once() {
+    let mut content = network(0, Values::Random);
+    content.channels[0].mantissa = 0;
+    let mut source = Source::new(&content.to_bytes().unwrap());
+    let error = ModelFile::read(&mut source, Isa::best()).unwrap_err();
+    assert!(matches!(error, FileError::Load(LoadError::Layer { index: 0, problem: Problem::Mantissa })));
+}
+
+#[test]
+fn a_file_that_is_too_long() {
+    struct Long;
+    impl Read for Long {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            buffer.fill(0);
+            Ok(buffer.len())
+        }
+    }
+    impl Seek for Long {
+        fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+            Ok(if to == SeekFrom::End(0) { 1 << 32 } else { 0 })
+        }
+    }
+    let error = ModelFile::read(&mut Long, Isa::best()).unwrap_err();
+    let expected = if usize::BITS > 32 { LoadError::Magic.to_string() } else { "file too large".into() };
+    assert_eq!(error.to_string(), expected);
 }
 
 /// Nothing is packed of a network without a convolution, nor of one with transformed weights.
@@ -183,7 +231,7 @@ fn no_session_without_weights() {
     }
 }
 
-/// With this CPU's best instruction set, which reads a file in parts on every machine that the tests run on.
+/// With this CPU's best instruction set.
 #[test]
 fn a_file_that_fails_at_any_byte() {
     let (bytes, isa) = (network(0, Values::Random).to_bytes().unwrap(), Isa::best());

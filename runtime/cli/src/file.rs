@@ -151,7 +151,7 @@ pub fn plan_error(error: PlanError) -> anyhow::Error {
     }
 }
 
-/// Reads a model file, all of it: for what runs no session of it, or several.
+/// Reads a model file, all of it: for commands that need its weights, or several sessions.
 ///
 /// # Errors
 /// It cannot be read; the message names it.

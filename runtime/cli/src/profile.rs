@@ -81,7 +81,7 @@ pub fn profile(args: &ProfileArgs) -> Result<()> {
     let model = plan.model();
     let mut memory = Memory::new(&plan)?;
     let mut session = memory.load(plan, &mut source)?;
-    let input = args.input.load(plan.model())?;
+    let input = args.input.load(model)?;
     let mut stopwatch = Stopwatch { start: Instant::now(), times: vec![Vec::new(); model.layer_count()] };
     for _ in 0..args.runs.get() {
         input.set(&mut session)?;

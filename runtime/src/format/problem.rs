@@ -2,6 +2,13 @@
 
 use thiserror::Error;
 
+/// A check that fails names its problem; the caller adds the place.
+pub(super) type Check<T = ()> = Result<T, Problem>;
+
+pub(super) fn ensure(condition: bool, problem: Problem) -> Check {
+    if condition { Ok(()) } else { Err(problem) }
+}
+
 /// A rule of the format, by what is wrong with the section, tensor or layer that the error names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]

@@ -2,16 +2,13 @@
 
 use core::ops::Range;
 
-use super::problem::Problem;
+use super::problem::{Check, Problem, ensure};
 use super::records::{ChannelRecord, LayerRecord};
 use super::sections::Sections;
-use super::validate::{Check, ensure};
 use crate::arith::{ACCUMULATOR_LIMIT, MAX_SHIFT, MIN_SHIFT, skip_rounding};
-#[cfg(feature = "std")]
-use crate::error::LoadError;
 use crate::kernels::transformed;
 #[cfg(feature = "std")]
-use crate::model::Conv;
+use crate::model::Channels;
 
 /// How much of the weights and channel records the layers before have used. Each layer's stand behind those of the
 /// layers before it, so that reading them all takes time in proportion to the file.
@@ -23,7 +20,11 @@ pub(super) struct Used {
 
 impl Used {
     fn weights<'m>(&mut self, sections: &Sections<'m>, layer: &LayerRecord, count: usize) -> Check<&'m [i8]> {
-        take(sections.weights(), &mut self.weights, layer.weights, count, Problem::Weights)
+        let start = layer.weights as usize;
+        let weights = sections.weights(start, count).filter(|_| start >= self.weights);
+        let weights = weights.ok_or(Problem::Weights)?;
+        self.weights = start + count;
+        Ok(weights)
     }
 
     pub(super) fn channels<'m>(
@@ -32,22 +33,16 @@ impl Used {
         layer: &LayerRecord,
         count: usize,
     ) -> Check<&'m [[u8; ChannelRecord::LEN]]> {
-        let problem = Problem::ChannelRecords;
-        take(sections.channels(), &mut self.channels, layer.channels, count, problem)
+        let start = layer.channels as usize;
+        let channels = sections.channels().get(start..).and_then(|rest| rest.get(..count));
+        let channels = channels.filter(|_| start >= self.channels).ok_or(Problem::ChannelRecords)?;
+        self.channels = start + count;
+        Ok(channels)
     }
 }
 
-/// `count` entries from `start` on, which must not be before `used`.
-fn take<'m, T>(all: &'m [T], used: &mut usize, start: u32, count: usize, problem: Problem) -> Check<&'m [T]> {
-    let start = start as usize;
-    let entries =
-        all.get(start..).and_then(|rest| rest.get(..count)).filter(|_| start >= *used).ok_or(problem)?;
-    *used = start + count;
-    Ok(entries)
-}
-
-/// Weights and channel records are there, and no accumulator of any output channel can reach the limit. Of weights that are left out
-/// [`check_weights`] says that when they are there.
+/// Weights and channel records are there, and no accumulator of any output channel can reach the limit. Weights that
+/// were left out are checked by [`check_weights`], when they have been read.
 pub(super) fn check_products(
     sections: &Sections<'_>,
     used: &mut Used,
@@ -64,6 +59,7 @@ pub(super) fn check_products(
     let weights = used.weights(sections, layer, count)?;
     let first = usize::from(layer.skip_channel);
     let skip = first..first + usize::from(skip_channels);
+    // The first condition is never true without `std`, and nothing of this is compiled then.
     if sections.left_out() > 0 && used.weights <= sections.left_out() {
         let mut records = channels.iter().enumerate();
         return records
@@ -74,20 +70,12 @@ pub(super) fn check_products(
     ensure(largest == layer.weight_sum.into(), Problem::WeightSum)
 }
 
-/// What [`check_products`] could not check of a convolution, because its weights were left out.
+/// What [`check_products`] could not check of a convolution because its weights were left out. Which channels a shortcut joins was checked.
 #[cfg(feature = "std")]
-pub(crate) fn check_weights(
-    sections: &Sections<'_>,
-    index: usize,
-    conv: &Conv<'_>,
-    weights: &[i8],
-) -> Result<(), LoadError> {
-    let Some(layer) = sections.layers().get(index).map(LayerRecord::read) else { return Ok(()) };
-    let form = WeightForm::of(&layer, weights.len() / conv.channels.len().max(1));
-    let skip = conv.skip.map_or(0..0, |skip| skip.channel()..skip.channel() + skip.tensor.c());
-    check_channels(&layer, &form, weights, conv.channels.0, skip)
-        .and_then(|largest| ensure(largest == layer.weight_sum.into(), Problem::WeightSum))
-        .map_err(|problem| LoadError::Layer { index, problem })
+pub(crate) fn check_weights(layer: &LayerRecord, channels: Channels<'_>, weights: &[i8]) -> Check {
+    let form = WeightForm::of(layer, weights.len() / channels.len().max(1));
+    let largest = check_channels(layer, &form, weights, channels.0, 0..usize::MAX)?;
+    ensure(largest == layer.weight_sum.into(), Problem::WeightSum)
 }
 
 /// Weights and channel records are in range, and no accumulator of any output channel can reach the limit; returns the largest sum of a

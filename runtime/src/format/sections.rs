@@ -108,7 +108,7 @@ pub const TABLE_END: usize = HEADER_LEN + SECTION_COUNT as usize * ENTRY_LEN;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sections<'m> {
     file: &'m [u8],
-    /// So many of the first bytes of the weights are not there, and read as 0.
+    /// So many of the first bytes of the weights are missing in it.
     #[cfg(feature = "std")]
     left_out: usize,
 }
@@ -123,7 +123,7 @@ impl<'m> Sections<'m> {
         Ok(sections)
     }
 
-    /// Those of bytes that may be no model: what the table does not name, or names wrongly, is empty.
+    /// Those of bytes that may be no model: a section that the table places outside of them is empty.
     pub(crate) const fn unchecked(file: &'m [u8]) -> Self {
         Self {
             file,
@@ -132,13 +132,13 @@ impl<'m> Sections<'m> {
         }
     }
 
-    /// The same without the first bytes of the weights.
+    /// The same of a file whose first bytes of weights are left out: what is behind them follows what is before.
     #[cfg(feature = "std")]
-    pub(crate) const fn without_weights(self, left_out: usize) -> Self {
+    pub(crate) const fn leaving_out(self, left_out: usize) -> Self {
         Self { left_out, ..self }
     }
 
-    /// How many bytes that are.
+    /// How many bytes of weights are left out.
     #[cfg(feature = "std")]
     pub(crate) const fn left_out(&self) -> usize {
         self.left_out
@@ -152,12 +152,11 @@ impl<'m> Sections<'m> {
 
     /// Checks the number of sections, and the section table.
     pub(crate) fn check_table(&self) -> Result<(), LoadError> {
-        let file = self.file;
-        let found = u16_at(file, 10).unwrap_or_default();
+        let found = u16_at(self.file, 10).unwrap_or_default();
         if found != SECTION_COUNT {
             return Err(LoadError::SectionCount { expected: SECTION_COUNT, found });
         }
-        let mut cursor = Cursor { file, index: 0, end: TABLE_END };
+        let mut cursor = Cursor { sections: *self, index: 0, end: TABLE_END };
         cursor.one_record::<{ GraphRecord::LEN }>(SectionKind::Graph)?;
         cursor.records::<{ TensorRecord::LEN }>(SectionKind::Tensors)?;
         cursor.records::<{ LayerRecord::LEN }>(SectionKind::Layers)?;
@@ -171,9 +170,34 @@ impl<'m> Sections<'m> {
         Ok(())
     }
 
-    /// The whole file.
+    /// The file, as far as it is there.
+    #[cfg(feature = "std")]
     pub(crate) const fn file(&self) -> &'m [u8] {
         self.file
+    }
+
+    /// Bytes of the whole file.
+    pub(crate) const fn file_len(&self) -> usize {
+        self.file.len() + self.left_out()
+    }
+
+    /// These bytes of the file, as far as they are there.
+    fn get(&self, range: Range<usize>) -> Option<&'m [u8]> {
+        self.file.get(self.place(range.start)..self.place(range.end))
+    }
+
+    /// Where a byte of the file is, or would be.
+    #[cfg(feature = "std")]
+    fn place(&self, at: usize) -> usize {
+        let weights = entry(self.file, SectionKind::Weights as usize - 1).map_or(0, |entry| entry.offset);
+        at - at.saturating_sub(weights).min(self.left_out)
+    }
+
+    /// Where it is in the file.
+    #[cfg(not(feature = "std"))]
+    #[expect(clippy::unused_self, reason = "with `std` it is needed")]
+    const fn place(&self, at: usize) -> usize {
+        at
     }
 
     #[inline(never)]
@@ -196,8 +220,14 @@ impl<'m> Sections<'m> {
         self.records(SectionKind::Channels)
     }
 
-    pub(crate) fn weights(&self) -> &'m [i8] {
-        bytemuck::try_cast_slice(self.bytes(SectionKind::Weights)).unwrap_or_default()
+    /// `count` weights; none if they are left out, `None` if they are not in the file.
+    pub(crate) fn weights(&self, start: usize, count: usize) -> Option<&'m [i8]> {
+        let end = start.checked_add(count)?;
+        if self.left_out() > 0 && end <= self.left_out() {
+            return Some(&[]);
+        }
+        let there: &[i8] = bytemuck::try_cast_slice(self.bytes(SectionKind::Weights)).unwrap_or_default();
+        there.get(start.checked_sub(self.left_out())?..end - self.left_out())
     }
 
     pub(crate) fn preprocess(&self) -> PreprocessRecord {
@@ -223,7 +253,7 @@ impl<'m> Sections<'m> {
     /// The bytes of a section; none if the file does not hold what the table names.
     #[inline(never)]
     fn bytes(&self, kind: SectionKind) -> &'m [u8] {
-        self.range(kind).and_then(|range| self.file.get(range)).unwrap_or_default()
+        self.range(kind).and_then(|range| self.get(range)).unwrap_or_default()
     }
 
     /// Where the table says that a section is.
@@ -323,7 +353,7 @@ pub(crate) fn compare_checksum(file: &[u8], computed: u32) -> Result<(), LoadErr
 /// Walks the section table; `end` is where the previous section ended. Each section begins at the first aligned byte
 /// behind it, the bytes between are 0, and the last one ends with the file: a file has one form only.
 struct Cursor<'m> {
-    file: &'m [u8],
+    sections: Sections<'m>,
     index: usize,
     end: usize,
 }
@@ -331,7 +361,7 @@ struct Cursor<'m> {
 impl<'m> Cursor<'m> {
     /// The bytes of the next section, which must be of this kind and in its place.
     fn bytes(&mut self, kind: SectionKind) -> Result<&'m [u8], LoadError> {
-        let entry = entry(self.file, self.index).ok_or(kind.error(Problem::TableCutShort))?;
+        let entry = entry(self.sections.file, self.index).ok_or(kind.error(Problem::TableCutShort))?;
         let Entry { kind: stored_kind, offset, len } = entry;
         if stored_kind != kind as u32 {
             return Err(kind.error(Problem::NotInPlace));
@@ -341,12 +371,12 @@ impl<'m> Cursor<'m> {
         }
         let past = kind.error(Problem::PastFile);
         let end = offset.checked_add(len).ok_or(past)?;
-        let gap = self.file.get(self.end..offset).ok_or(past)?;
-        let bytes = self.file.get(offset..end).ok_or(past)?;
+        let gap = self.sections.get(self.end..offset).ok_or(past)?;
+        let bytes = self.sections.get(offset..end).ok_or(past)?;
         if gap.iter().any(|byte| *byte != 0) {
             return Err(kind.error(Problem::GapNotZero));
         }
-        if kind == SectionKind::Info && end != self.file.len() {
+        if kind == SectionKind::Info && end != self.sections.file_len() {
             return Err(kind.error(Problem::NotTheFilesEnd));
         }
         (self.end, self.index) = (end, self.index + 1);

@@ -4,10 +4,10 @@
 use core::ops::Range;
 
 use super::MAX_KERNEL;
-use super::problem::Problem;
+use super::problem::{Check, Problem, ensure};
 use super::records::{LayerRecord, TensorRecord, WindowRecord};
 use super::sections::Sections;
-use super::validate::{Check, ensure, is_streamed, row_len, tensor};
+use super::validate::{is_streamed, row_len, tensor};
 use crate::group::Reading;
 
 /// A group has layers that can run by rows. A layer of it that reads a streamed tensor, of which there is one, reads all its rows, and

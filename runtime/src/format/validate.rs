@@ -1,7 +1,7 @@
-//! Every check that a file's content must pass. Afterwards no accessor of `Model` fails, no tensor leaves the arena,
+//! Every check that a file's content must pass, with those of `products` and `streaming`. Afterwards no accessor of `Model` fails, no tensor leaves the arena,
 //! no two live tensors share memory, and no accumulator can wrap.
 
-use super::problem::Problem;
+use super::problem::{Check, Problem, ensure};
 use super::products::{Used, channel, check_accumulator, check_products};
 use super::records::{LayerRecord, PreprocessRecord, TensorRecord, WindowRecord};
 use super::sections::{SectionKind, Sections};
@@ -11,13 +11,6 @@ use crate::arith::MAX_SKIP_SHIFT;
 use crate::error::LoadError;
 use crate::kernels::transformed;
 use crate::preprocess::{MAX_INPUT_CHANNELS, Preprocess};
-
-/// A check that fails names its problem; the caller adds the place.
-pub(super) type Check<T = ()> = Result<T, Problem>;
-
-pub(super) fn ensure(condition: bool, problem: Problem) -> Check {
-    if condition { Ok(()) } else { Err(problem) }
-}
 
 /// Checks everything behind the section table and returns the preprocessing.
 ///

@@ -6,7 +6,6 @@ use super::{Tensor, Window};
 use crate::arith::Multiplier;
 use crate::format::records::ChannelRecord;
 use crate::group::Piece;
-use crate::kernels::transformed;
 use crate::preprocess::MAX_INPUT_CHANNELS;
 
 /// The parameters of a layer's output channels.
@@ -79,7 +78,7 @@ impl Skip {
 pub struct Conv<'m> {
     /// Kernel, stride, padding.
     pub window: Window,
-    /// `[out][kernel row][kernel column][in]`, or as [`crate::kernels::transformed`] has them.
+    /// `[out][kernel row][kernel column][in]`, or as [`crate::kernels::transformed`] has them; empty where a `ModelFile` has left them out.
     pub weights: &'m [i8],
     pub(super) transformed: bool,
     /// The sum of their magnitudes of the output channel where that is largest.
@@ -223,12 +222,14 @@ impl Layer<'_> {
         }
     }
 
-    /// Weights that it reads.
+    /// Weights that it reads. A row of a layer that runs by rows may read fewer.
     #[must_use]
-    pub const fn weight_count(&self) -> usize {
+    pub fn weight_count(&self) -> usize {
         match &self.op {
-            Op::Conv(conv) if conv.is_transformed() => conv.weights.len() / transformed::weights_len(1) * 9,
-            Op::Conv(conv) => conv.weights.len(),
+            Op::Conv(conv) => {
+                let [rows, columns] = conv.window.kernel();
+                rows * columns * self.input.c() * self.output.c()
+            }
             Op::Dense { weights, .. } => weights.len(),
             Op::MaxPool(_) | Op::AveragePool { .. } => 0,
         }

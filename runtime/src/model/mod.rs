@@ -18,7 +18,7 @@ pub use layer::{Channel, Channels, Conv, Layer, Op, Pad, Skip};
 pub use tensor::Tensor;
 pub use window::Window;
 
-/// A validated, borrowed view of a model file. Weights and parameters are used where they are.
+/// A validated, borrowed view of a model file. Weights and parameters are used where they are; that of a `ModelFile` may lack weights.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'m> {
     pub(crate) sections: Sections<'m>,
@@ -111,7 +111,7 @@ impl<'m> Model<'m> {
     }
 
     fn weights(&self, record: &LayerRecord, count: usize) -> Option<&'m [i8]> {
-        self.sections.weights().get(record.weights as usize..)?.get(..count)
+        self.sections.weights(record.weights as usize, count)
     }
 
     fn channels(&self, record: &LayerRecord, count: usize) -> Option<Channels<'m>> {
@@ -170,7 +170,7 @@ impl<'m> Model<'m> {
     /// Bytes of the file.
     #[must_use]
     pub const fn file_len(&self) -> usize {
-        self.sections.file().len()
+        self.sections.file_len()
     }
 
     /// Multiply-accumulates of one run.

@@ -18,9 +18,7 @@ pub(crate) use self::rows::keep_rows;
 use self::winograd::WinogradPlan;
 use crate::kernels::winograd::Geometry;
 use crate::kernels::{Epilogue, Grid, Kernels, LayerWeights, Shape, SkipValues};
-#[cfg(feature = "threads")]
-use crate::model::Op;
-use crate::model::{Conv, Layer, Tensor};
+use crate::model::{Conv, Layer, Op, Tensor};
 use crate::threads::Threads;
 
 /// How one convolution is executed, and the memory it needs for that.
@@ -156,17 +154,18 @@ impl ConvPlan {
         self.needs.packed_len
     }
 
-    /// Packs the layer's weights; nothing to do when they are read in place.
+    /// Packs the layer's weights, wherever they are; nothing to do when they are read in place.
     pub(crate) fn pack(
         &self,
         layer: &Layer<'_>,
-        conv: &Conv<'_>,
+        weights: &[i8],
         kernels: &Kernels,
         packed: &mut [i8],
     ) -> Option<()> {
+        let Op::Conv(conv) = &layer.op else { return None };
         let source = LayerWeights {
             shape: shape(conv, &layer.input, &layer.output),
-            weights: conv.weights,
+            weights,
             channels: conv.channels.0,
             skip: conv.skip.map(|skip| (skip.tensor.zero_point(), skip.shift)),
         };

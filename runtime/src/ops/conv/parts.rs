@@ -52,7 +52,7 @@ impl Cut {
         let step = kernels.direct.nr.max(CHANNELS);
         let channels = Pieces::new(layer.output.c(), step, parts);
         let activations = layer.input.len() as u64 + layer.output.len() as u64;
-        let reads_less = conv.weights.len() as u64 > activations;
+        let reads_less = layer.weight_count() as u64 > activations;
         let [by_rows, by_channels] =
             [(rows, channels.all), (channels, rows.all)].map(|(cut, others)| cut.len as u64 * others as u64);
         let can = conv.pool.is_none() && !conv.is_transformed() && step.is_multiple_of(kernels.direct.nr);
