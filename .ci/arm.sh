@@ -102,7 +102,7 @@ arm_models() {
         --calibration "$photos" -o "$out/resnet18.r8"
 }
 
-# `run` of ResNet-18 with a photo needs at most 8 MiB besides the file, the arena and the packed weights.
+# `run` of ResNet-18 with a photo needs at most 8 MiB besides the arena and the packed weights.
 arm_memory() {
     local photos=("$target"/arm-photos/*)
     apt_install python3 time

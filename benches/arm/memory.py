@@ -2,7 +2,7 @@
 """Measures the memory that `resi8-run run MODEL PICTURE` takes on ARM CPUs, under QEMU.
 
     benches/arm/memory.py resnet18=r18.r8 --picture photo.jpg               two measures of its peak, on four CPUs
-    benches/arm/memory.py resnet18=r18.r8 --picture photo.jpg --limit 8     fail above file + buffers + 8 MiB
+    benches/arm/memory.py resnet18=r18.r8 --picture photo.jpg --limit 8     fail above arena + packed weights + 8 MiB
     benches/arm/memory.py resnet18=r18.r8 --picture photo.jpg --record      with a record in benches/record
 
 Builds resi8-run for AArch64 Linux first; --binary takes one that is there. The README beside this file says what is
@@ -135,7 +135,9 @@ def measure(args, network, cpu, program, idle):
     line = {"network": name, "cpu": cpu, "isa": info["isa"], **sizes, "program_bytes": segments}
     line["mapped_bytes"] = segments + others
     line["resident_bytes"] = max(resident(command) for _ in range(RUNS)) - alone
-    line["above_bytes"] = max(line["mapped_bytes"], line["resident_bytes"]) - sum(sizes.values())
+    # Weights that are packed are not kept as the file has them; those that are not, are.
+    kept = sizes["packed_bytes"] or sizes["file_bytes"]
+    line["above_bytes"] = max(line["mapped_bytes"], line["resident_bytes"]) - sizes["arena_bytes"] - kept
     return line
 
 
@@ -157,7 +159,7 @@ def markdown(values):
     conditions = [
         f"- {values['date']}, resi8 at {values['commit']}, {values['rustc']}, {values['qemu']}",
         f"- `resi8-run run MODEL PICTURE --threads 1`, the picture has {values['picture_bytes']} bytes; all columns in MiB",
-        "- *mapped* and *resident* are two measures of the peak; *above buffers* is the larger one without the three buffers",
+        "- *mapped* and *resident* are two measures of the peak; *above buffers* is the larger one without arena and packed weights",
     ]
     parts = [f"# Memory on ARM, {values['date']}", "\n".join(conditions), results(values["lines"])]
     return "\n\n".join([*parts, "What is measured: [benches/arm](../arm/README.md)."]) + "\n"
