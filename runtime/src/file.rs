@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::format::products::check_weights;
 use crate::format::records::LayerRecord;
 use crate::format::sections::{
-    CHECKSUM_START, SectionKind, Sections, TABLE_END, check_header, compare_checksum,
+    CHECKSUM_START, LeftOut, SectionKind, Sections, TABLE_END, check_header, compare_checksum,
 };
 use crate::format::{crc32, crc32_behind};
 use crate::kernels::Kernels;
@@ -54,7 +54,7 @@ pub enum FileError {
 pub struct ModelFile {
     /// Without the weights that are left out.
     bytes: AlignedBuf,
-    left_out: usize,
+    left_out: LeftOut,
     preprocess: Preprocess,
 }
 
@@ -83,7 +83,7 @@ impl ModelFile {
         }
         let bytes = source.read_behind(table, 0, source.len)?;
         let preprocess = Model::parse(bytes.as_ref())?.preprocess();
-        Ok(Self { bytes, left_out: 0, preprocess })
+        Ok(Self { bytes, left_out: LeftOut::NOTHING, preprocess })
     }
 
     /// Reads what is behind the section table, but for the weights that are packed; `None` when there are none or something is wrong.
@@ -96,11 +96,12 @@ impl ModelFile {
             return Ok(None);
         }
         let before = source.read_behind(table, 0, weights.start)?;
-        let left_out = len_to_leave_out(&Sections::unchecked(before.as_ref())).unwrap_or_default();
-        if left_out == 0 {
+        let len = len_to_leave_out(&Sections::unchecked(before.as_ref())).unwrap_or_default();
+        if len == 0 {
             return Ok(None);
         }
-        let bytes = source.read_behind(before.as_ref(), left_out, source.len)?;
+        let left_out = LeftOut { start: weights.start, len };
+        let bytes = source.read_behind(before.as_ref(), len, source.len)?;
         let sections = Sections::unchecked(bytes.as_ref()).leaving_out(left_out);
         let model = sections.check_table().and_then(|()| Model::of(sections));
         let preprocess = model.map(|model| model.preprocess());

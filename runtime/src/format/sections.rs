@@ -108,9 +108,22 @@ pub const TABLE_END: usize = HEADER_LEN + SECTION_COUNT as usize * ENTRY_LEN;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sections<'m> {
     file: &'m [u8],
-    /// So many of the first bytes of the weights are missing in it.
     #[cfg(feature = "std")]
-    left_out: usize,
+    left_out: LeftOut,
+}
+
+/// Bytes of the file that are not there: the first ones of the weights, or none.
+#[cfg(feature = "std")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LeftOut {
+    /// Where in the file the first one is.
+    pub(crate) start: usize,
+    pub(crate) len: usize,
+}
+
+#[cfg(feature = "std")]
+impl LeftOut {
+    pub(crate) const NOTHING: Self = Self { start: 0, len: 0 };
 }
 
 impl<'m> Sections<'m> {
@@ -128,20 +141,20 @@ impl<'m> Sections<'m> {
         Self {
             file,
             #[cfg(feature = "std")]
-            left_out: 0,
+            left_out: LeftOut::NOTHING,
         }
     }
 
-    /// The same of a file whose first bytes of weights are left out: what is behind them follows what is before.
+    /// The same of a file some of whose bytes are left out: those behind them follow those before.
     #[cfg(feature = "std")]
-    pub(crate) const fn leaving_out(self, left_out: usize) -> Self {
+    pub(crate) const fn leaving_out(self, left_out: LeftOut) -> Self {
         Self { left_out, ..self }
     }
 
     /// How many bytes of weights are left out.
     #[cfg(feature = "std")]
     pub(crate) const fn left_out(&self) -> usize {
-        self.left_out
+        self.left_out.len
     }
 
     /// All are there.
@@ -189,8 +202,7 @@ impl<'m> Sections<'m> {
     /// Where a byte of the file is, or would be.
     #[cfg(feature = "std")]
     fn place(&self, at: usize) -> usize {
-        let weights = entry(self.file, SectionKind::Weights as usize - 1).map_or(0, |entry| entry.offset);
-        at - at.saturating_sub(weights).min(self.left_out)
+        at - at.saturating_sub(self.left_out.start).min(self.left_out.len)
     }
 
     /// Where it is in the file.
