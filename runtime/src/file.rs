@@ -170,7 +170,7 @@ const SHORTEST_BUFFER: usize = 1 << 16;
 pub(crate) struct WeightReader<'s, 'm, R> {
     source: Source<'s, R>,
     sections: Sections<'m>,
-    /// Holds one layer's at a time.
+    /// Holds those of any layer.
     buffer: AlignedBuf,
     /// Where in the file they begin.
     start: usize,
@@ -187,12 +187,11 @@ impl<'s, 'm, R: Read + Seek> WeightReader<'s, 'm, R> {
         if sections.left_out() == 0 {
             return Ok(None);
         }
-        // The condition on which `ModelFile::read` leaves them out.
-        if plan.kernels().direct.packing.is_none() {
-            return Err(RunError::WeightsLeftOut.into());
-        }
         let is_conv = |layer: &Layer<'_>| matches!(layer.op, Op::Conv(_));
         let longest = plan.model().layers().filter(is_conv).map(|layer| layer.weight_count()).max();
+        if longest.is_some() && plan.packed_len() == 0 {
+            return Err(RunError::WeightsLeftOut.into());
+        }
         let buffer = AlignedBuf::new(longest.unwrap_or_default().max(SHORTEST_BUFFER))?;
         let start = sections.range(SectionKind::Weights).unwrap_or_default().start;
         file.seek(SeekFrom::Start(start as u64))?;

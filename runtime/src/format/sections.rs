@@ -232,7 +232,7 @@ impl<'m> Sections<'m> {
         self.records(SectionKind::Channels)
     }
 
-    /// `count` weights; none if they are left out, `None` if they are not in the file.
+    /// `count` weights; none if they are left out, `None` if they are not in the file, or some are left out and some not.
     pub(crate) fn weights(&self, start: usize, count: usize) -> Option<&'m [i8]> {
         let end = start.checked_add(count)?;
         if self.left_out() > 0 && end <= self.left_out() {

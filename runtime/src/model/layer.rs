@@ -222,7 +222,7 @@ impl Layer<'_> {
         }
     }
 
-    /// Weights that it reads. A row of a layer that runs by rows may read fewer.
+    /// Weights that it reads.
     #[must_use]
     pub fn weight_count(&self) -> usize {
         match &self.op {
