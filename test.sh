@@ -211,13 +211,15 @@ static_tests() {
         sed -nE 's/.*"name":"'"$1"'".*"executable":"([^"]+)".*/\1/p'
 }
 
-# Every kernel on an emulated CPU that has all instruction sets of x86-64, with fewer random cases; then a whole model.
+# Every kernel on an emulated CPU that has all instruction sets of x86-64, with fewer random cases; then a whole model, and files in parts.
 emulated() {
-    local run=.ci/emulator/run.sh check model
+    local run=.ci/emulator/run.sh check model file
     check=$(static_tests kernel_check)
     model=$(static_tests whole_model)
+    file=$(static_tests file)
     "$run" --env RESI8_EXPECT_ISAS=$x86_isas --env RESI8_KERNEL_CASES=1000 "$check" --show-output
     "$run" "$model" --show-output
+    "$run" "$file"
 }
 
 . .ci/arm.sh
