@@ -100,6 +100,13 @@ tools() {
     rustc --version --verbose
 }
 
+# Debian's packages for all sections at once. Sections that also run alone ask for what they need themselves.
+packages() {
+    apt_install build-essential xz-utils cmake make pkg-config python3 time qemu-user-static qemu-system-arm qemu-system-misc \
+        gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf libc6-dev-armhf-cross \
+        gcc-arm-none-eabi libnewlib-arm-none-eabi
+}
+
 # --- Checks without running -----------------------------------------------------------------------------------------
 
 format() {
@@ -298,6 +305,7 @@ main() {
     mkdir -p "$logs"
     find_data
     section "tools" tools
+    if can_emulate_arm; then section "packages" packages; fi
     section "format" format
     section "runtime tests with overflow checks" overflow_checks
     section "no_std: $(rustc --print host-tuple)" no_std_host

@@ -21,11 +21,16 @@ on_arm() {
     "$qemu" -cpu "$2" "${@:3}"
 }
 
-# arm_tests TARGET NAME: builds a test program of the runtime without dynamic libraries; prints its path.
+# The test programs of the runtime that run on every processor.
+readonly arm_programs="kernel_check whole_model file"
+
+# arm_tests TARGET: builds them without dynamic libraries; leaves the path of each in a file.
 arm_tests() {
-    RUSTFLAGS=-Ctarget-feature=+crt-static cross_cargo "$1" test --no-run --release --locked -p resi8 --features write \
-        --test "$2" --target-dir "$target/arm" --message-format json |
-        sed -nE 's/.*"name":"'"$2"'".*"executable":"([^"]+)".*/\1/p'
+    local triple=$1 name built tests=()
+    for name in $arm_programs; do tests+=(--test "$name"); done
+    built=$(RUSTFLAGS=-Ctarget-feature=+crt-static cross_cargo "$triple" test --no-run --release --locked -p resi8 --features write \
+        "${tests[@]}" --target-dir "$target/arm" --message-format json)
+    for name in $arm_programs; do test_program "$name" <<<"$built" >"$target/arm-$name-$triple"; done
 }
 
 # Builds the tests and the tool for a target, whole programs without dynamic libraries.
@@ -33,9 +38,7 @@ arm_build() {
     local triple=$1
     install_linker "$triple"
     apt_install qemu-user-static
-    arm_tests "$triple" kernel_check >"$target/arm-kernel_check-$triple"
-    arm_tests "$triple" whole_model >"$target/arm-whole_model-$triple"
-    arm_tests "$triple" file >"$target/arm-file-$triple"
+    arm_tests "$triple"
     firmware-examples/raspberry-pi/build.sh "$triple" >"$target/arm-tool-$triple"
 }
 
@@ -138,7 +141,7 @@ arm_rows() {
             row "kernels: $isa" "checked on $1"
         else
             row "kernels: $isa" "NOT CHECKED on $1"
-            failures=$((failures + 1))
+            failure "kernels: $isa on $1"
         fi
     done
 }

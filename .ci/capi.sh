@@ -9,7 +9,7 @@ readonly strict=(-Wall -Wextra -Werror -pedantic)
 capi_build() {
     rm -rf "$target/capi"
     "$capi/install.sh" "$target/capi/prefix"
-    cargo run --release --locked -p resi8-capi --example tiny_model -- "$target/capi/tiny.r8"
+    "$target/release/examples/tiny_model" "$target/capi/tiny.r8"
 }
 
 # The header compiles without a warning, alone, in both languages.
@@ -143,7 +143,6 @@ capi_sections() {
         row "firmware in C, emulated" "NOT ON THIS SYSTEM: SKIPPED"
         return
     fi
-    section "tools for firmware in C" apt_install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm make cmake
     while read -r core code_bytes stack_bytes; do
         [ -n "$core" ] || continue
         section "firmware in C: Cortex-${core^^}" cortex_m "$core" "$code_bytes" "$stack_bytes" </dev/null

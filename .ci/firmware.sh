@@ -30,10 +30,10 @@ firmware_example() {
     CARGO_TARGET_DIR=$target timeout --kill-after=5 300 "${example[@]}" "${@:2}" </dev/null
 }
 
-# firmware_convert CORE FILE: converts the network of the tests for a core.
+# firmware_convert CORE FILE: converts the network of the tests for a core, with the converter that has been built.
 firmware_convert() {
     local models=converter/models name=${1%+target}
-    CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8-converter -- convert "$models/resnet8-cifar10.onnx" \
+    "$target/release/resi8" convert "$models/resnet8-cifar10.onnx" \
         --preprocess cifar --calibration "$models/calibration/drawn_128.bin" --labels "$models/cifar10-labels.txt" \
         --target "cortex-$name" -o "$2" >/dev/null
 }
@@ -42,7 +42,7 @@ firmware_convert() {
 firmware_image() {
     case $1 in
         rv32) echo "$target"/riscv-rust/*/release/riscv-rust ;;
-        *) echo "$target"/cortex-m-rust/"$1"/*/release/cortex-m-rust ;;
+        *) echo "$target/cortex-m-rust/$1-cortex-m-rust.elf" ;;
     esac
 }
 
@@ -151,8 +151,7 @@ firmware_check() {
 # A trained network and labelled pictures give the same classes as on this machine.
 firmware_pictures() {
     local core model=$target/arm-models/resnet8-mlperf-low-memory.r8 pictures=$RESI8_DATA/mlperf-tiny-ic/ic01_200.bin
-    CARGO_TARGET_DIR=$target cargo run --quiet --release --locked -p resi8 --features std --example classes -- "$model" "$pictures" \
-        >"$target/firmware-classes.txt"
+    "$target/release/examples/classes" "$model" "$pictures" >"$target/firmware-classes.txt"
     [ "$(wc -l <"$target/firmware-classes.txt")" -eq 200 ]
     for core in m3 m7 m55 rv32; do
         firmware_example "$core" "$model" "$pictures" | diff "$target/firmware-classes.txt" -

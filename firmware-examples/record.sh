@@ -8,6 +8,7 @@ readonly target=${CARGO_TARGET_DIR:-$PWD/target}
 # shellcheck source=../.ci/firmware.sh
 . .ci/firmware.sh
 
+CARGO_TARGET_DIR=$target cargo build --quiet --release --locked -p resi8-converter
 readonly cores="$firmware_cores $firmware_targets"
 lines=()
 for core in $cores; do

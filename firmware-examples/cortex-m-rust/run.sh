@@ -36,7 +36,7 @@ case ${core%+target} in
     *) echo "$usage" >&2; exit 2 ;;
 esac
 case $core in *+target) features+=(target) ;; esac
-target=${CARGO_TARGET_DIR:-$PWD/target}/cortex-m-rust/$core
+target=${CARGO_TARGET_DIR:-$PWD/target}/cortex-m-rust
 program=cortex-m-rust
 if [ "${2:-}" = kernels ]; then
     program=kernel-check
@@ -46,7 +46,8 @@ export BOARD=$board
 
 apt_install qemu-system-arm
 cross_cargo "$triple" build --release --locked --quiet --target-dir "$target" --bin "$program" --features "${features[*]}" >&2
-image=$target/$triple/release/$program
+image=$target/$core-$program.elf
+cp "$target/$triple/release/$program" "$image"
 qemu-system-arm -machine "$machine" -display none -monitor none -serial none -icount shift="$shift" \
     -semihosting-config "enable=on,target=native,arg=$pictures" -kernel "$image" |
     awk -v up="${ticks[0]}" -v down="${ticks[1]}" '
