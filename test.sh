@@ -156,6 +156,11 @@ build_tests() {
     cargo build "${everything[@]}" --bins --examples
 }
 
+# test_program NAME: the path of a test program, from the JSON that cargo prints when it builds some.
+test_program() {
+    sed -nE 's/.*"name":"'"$1"'".*"executable":"([^"]+)".*/\1/p'
+}
+
 all_tests() {
     cargo test "${everything[@]}" --no-fail-fast -- --show-output
 }
@@ -210,23 +215,21 @@ can_emulate() {
     [ "$(uname -m)" = x86_64 ] && [ "$(. /etc/os-release && echo "$ID")" = debian ]
 }
 
-# static_tests NAME: builds a test program of the runtime without dynamic libraries; prints its path.
+# static_tests NAME...: builds test programs of the runtime without dynamic libraries; prints what cargo says of them.
 static_tests() {
-    local triple=x86_64-unknown-linux-gnu
+    local name tests=() triple=x86_64-unknown-linux-gnu
+    for name in "$@"; do tests+=(--test "$name"); done
     RUSTFLAGS=-Ctarget-feature=+crt-static cargo test --no-run --release --locked -p resi8 --features write \
-        --test "$1" --target "$triple" --target-dir "$target/static" --message-format json |
-        sed -nE 's/.*"name":"'"$1"'".*"executable":"([^"]+)".*/\1/p'
+        "${tests[@]}" --target "$triple" --target-dir "$target/static" --message-format json
 }
 
 # Every kernel on an emulated CPU that has all instruction sets of x86-64, with fewer random cases; then a whole model, and files in parts.
 emulated() {
-    local run=.ci/emulator/run.sh check model file
-    check=$(static_tests kernel_check)
-    model=$(static_tests whole_model)
-    file=$(static_tests file)
-    "$run" --env RESI8_EXPECT_ISAS=$x86_isas --env RESI8_KERNEL_CASES=1000 "$check" --show-output
-    "$run" "$model" --show-output
-    "$run" "$file"
+    local run=.ci/emulator/run.sh built
+    built=$(static_tests kernel_check whole_model file)
+    "$run" --env RESI8_EXPECT_ISAS=$x86_isas --env RESI8_KERNEL_CASES=1000 "$(test_program kernel_check <<<"$built")" --show-output
+    "$run" "$(test_program whole_model <<<"$built")" --show-output
+    "$run" "$(test_program file <<<"$built")"
 }
 
 . .ci/arm.sh
